@@ -1,0 +1,83 @@
+//! What the engine tells of its work. The library emits events and never prints; the command line
+//! listens (bars on a terminal, a line for each large step in a pipe, JSON lines).
+
+use std::sync::Arc;
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A step began: which, what it is about, and how many bytes lie before it where that is known.
+    Started {
+        /// Unique in this process, ties the other events to this one.
+        id: u64,
+        /// The step's name: `pull`, `layer`, `push` …
+        step: &'static str,
+        /// What it works on, for people.
+        subject: String,
+        /// Bytes of work, where known.
+        total: Option<u64>,
+    },
+    /// Bytes done since the last such event.
+    Advanced {
+        /// See `Started`.
+        id: u64,
+        /// Bytes.
+        bytes: u64,
+    },
+    /// A step ended well.
+    Finished {
+        /// See `Started`.
+        id: u64,
+        /// What came of it, for people: `2 layers, 21.5 MB`.
+        outcome: String,
+        /// Nothing was done: the result was known.
+        cached: bool,
+    },
+    /// Something that people should know and that stops nothing.
+    Warning {
+        /// A lower-case fragment, objects in backticks.
+        text: String,
+        /// Advice, where there is any.
+        hint: Option<String>,
+    },
+    /// A detail for `--verbose`.
+    Detail(String),
+}
+
+/// Where events go. Cheap to clone; the default drops them.
+#[derive(Clone)]
+pub struct Events(Arc<dyn Fn(Event) + Send + Sync>);
+
+impl Events {
+    /// Events go to `listener`, from any thread.
+    pub fn new(listener: impl Fn(Event) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(listener))
+    }
+
+    /// Passes `event` on.
+    pub fn emit(&self, event: Event) {
+        (self.0)(event);
+    }
+
+    /// Emits a warning.
+    pub fn warn(&self, text: impl Into<String>, hint: Option<String>) {
+        self.emit(Event::Warning { text: text.into(), hint });
+    }
+
+    /// Emits a detail.
+    pub fn detail(&self, text: impl Into<String>) {
+        self.emit(Event::Detail(text.into()));
+    }
+}
+
+impl Default for Events {
+    fn default() -> Self {
+        Self::new(|_| {})
+    }
+}
+
+impl std::fmt::Debug for Events {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Events")
+    }
+}

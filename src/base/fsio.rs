@@ -1,0 +1,141 @@
+//! Files: errors that name their path, and outputs that are either whole or not there.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+/// A file system operation failed.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} `{}`: {source}", path.display())]
+pub struct FileError {
+    /// What was tried: `read`, `write`, `create` …
+    pub action: &'static str,
+    /// On which path.
+    pub path: PathBuf,
+    /// What the operating system said.
+    pub source: io::Error,
+}
+
+/// Attaches what was tried, and on which path, to an `io::Error`.
+pub trait At<T> {
+    /// See the trait.
+    fn at(self, action: &'static str, path: impl AsRef<Path>) -> Result<T, FileError>;
+}
+
+impl<T> At<T> for io::Result<T> {
+    fn at(self, action: &'static str, path: impl AsRef<Path>) -> Result<T, FileError> {
+        self.map_err(|source| FileError { action, path: path.as_ref().to_owned(), source })
+    }
+}
+
+/// Reads a file of at most `limit` bytes. The limit holds for what is read, whatever the size says,
+/// so it holds for pipes and devices too.
+pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
+    use io::Read as _;
+    let mut bytes = Vec::new();
+    File::open(path).and_then(|file| file.take(limit + 1).read_to_end(&mut bytes)).at("read", path)?;
+    if bytes.len() as u64 > limit {
+        let source = io::Error::new(io::ErrorKind::FileTooLarge, format!("it has more than {limit} bytes"));
+        return Err(source).at("read", path);
+    }
+    Ok(bytes)
+}
+
+/// Creates a directory and its parents.
+pub fn create_dir(path: &Path) -> Result<(), FileError> {
+    fs::create_dir_all(path).at("create", path)
+}
+
+/// A file in the making: written beside its destination, named only when it is whole. Dropped
+/// before that, it is gone.
+#[derive(Debug)]
+pub struct Draft {
+    file: NamedTempFile,
+}
+
+impl Draft {
+    /// Starts a file that will lie in `directory`, which exists. Its mode will be 0644 less the
+    /// user's umask, as if it had been created in place.
+    pub fn new(directory: &Path) -> Result<Self, FileError> {
+        use std::os::unix::fs::PermissionsExt as _;
+        let file = tempfile::Builder::new()
+            .prefix(".talosmith-")
+            .permissions(fs::Permissions::from_mode(0o666))
+            .tempfile_in(directory)
+            .at("create a file in", directory)?;
+        Ok(Self { file })
+    }
+
+    /// The unfinished file.
+    pub fn file(&mut self) -> &mut File {
+        self.file.as_file_mut()
+    }
+
+    /// Its present path.
+    pub fn path(&self) -> &Path {
+        self.file.path()
+    }
+
+    /// Writes the data through to the disk, so that a name given afterwards never names less.
+    pub fn sync(&mut self) -> Result<(), FileError> {
+        let result = self.file.as_file().sync_data();
+        result.at("sync", self.file.path())
+    }
+
+    /// Names the file `path`, replacing what was there. The caller has synced it if it must outlive
+    /// a power cut.
+    pub fn name(self, path: &Path) -> Result<(), FileError> {
+        self.file.persist(path).map_err(|error| error.error).at("create", path)?;
+        Ok(())
+    }
+}
+
+/// Writes a small file whole: temporary file, sync, rename.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    let directory = parent(path);
+    let mut draft = Draft::new(directory)?;
+    draft.file().write_all(bytes).at("write", path)?;
+    draft.sync()?;
+    draft.name(path)
+}
+
+/// The directory that a file lies in; `.` for a bare name.
+pub fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// Makes the names in `directory` durable (fsync of a directory; `rename(2)` alone is not).
+pub fn sync_dir(directory: &Path) -> Result<(), FileError> {
+    File::open(directory).and_then(|file| file.sync_all()).at("sync", directory)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_draft_that_is_dropped_leaves_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut draft = Draft::new(directory.path()).unwrap();
+        draft.file().write_all(b"half").unwrap();
+        drop(draft);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_file_is_replaced_whole_and_errors_name_the_path() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        write(&path, b"first").unwrap();
+        write(&path, b"second").unwrap();
+        assert_eq!(read(&path, 6).unwrap(), b"second");
+        assert!(read(&path, 5).unwrap_err().to_string().contains("more than 5 bytes"));
+        let missing = directory.path().join("missing");
+        assert!(read(&missing, 5).unwrap_err().to_string().contains("missing"));
+    }
+}

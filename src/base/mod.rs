@@ -1,0 +1,19 @@
+//! What every room stands on: digests, the epoch, contents, events, files and secrets.
+//!
+//! Nothing here knows of images or of Talos. The rest of the crate may use this room; this room
+//! uses crates only.
+
+pub mod content;
+pub mod digest;
+pub mod epoch;
+pub mod event;
+pub mod fsio;
+pub mod secret;
+pub mod suggest;
+pub mod yaml;
+
+pub use content::{Content, ContentReader};
+pub use digest::{Digest, DigestError, Hasher};
+pub use epoch::Epoch;
+pub use event::{Event, Events};
+pub use secret::Secret;

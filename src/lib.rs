@@ -1,0 +1,13 @@
+//! Assembles Talos Linux images natively: values in, values out, no daemon, no root, no other program.
+//!
+//! The rooms, each using those above it only (`tests/layering.rs` keeps it so):
+//!
+//! | room | what lives there |
+//! |---|---|
+//! | [`base`] | digests, the epoch, contents, events, files, secrets, YAML with positions |
+//! | [`archive`] | the file tree and its formats |
+//! | [`image`] | OCI values, the store, and the media |
+
+pub mod archive;
+pub mod base;
+pub mod image;

@@ -3,7 +3,16 @@
 //! | module | what |
 //! |---|---|
 //! | [`tree`] | the one file tree in memory |
+//! | [`linked`] | a file tree in the making, whose hard links stay right when paths are replaced |
+//! | [`compress`] | gzip and zstd streams, in parallel and always the same |
+//! | [`bounded`] | a limit on what a decompressor may give |
+//! | [`tar`] | tar archives, read and written |
 
+pub mod bounded;
+pub mod compress;
+pub mod linked;
+pub mod tar;
 pub mod tree;
 
+pub use compress::Compression;
 pub use tree::{Entry, Kind, Tree, TreeError};

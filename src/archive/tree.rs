@@ -294,14 +294,17 @@ impl Tree {
 
     /// `path` itself, if it is an entry, and everything below it, in path order.
     pub fn below(&self, path: &str) -> impl Iterator<Item = (&str, &Entry)> {
-        let path = path.to_owned();
-        // Siblings such as `a-b` and `a.b` sort between `a` and `a/…`: stop only behind `a/`.
-        let end = format!("{path}0"); // '0' is the byte after '/'
-        let upper = if path.is_empty() { Bound::Unbounded } else { Bound::Excluded(end) };
-        self.entries
-            .range::<String, _>((Bound::Included(path.clone()), upper))
+        // Siblings such as `a-b` and `a.b` sort between `a` and `a/…`: they are never looked at, so
+        // that a directory full of them costs nothing. '0' is the byte after '/'.
+        let (own, lower, upper) = if path.is_empty() {
+            (None, Bound::Unbounded, Bound::Unbounded)
+        } else {
+            let bounds = (Bound::Included(format!("{path}/")), Bound::Excluded(format!("{path}0")));
+            (self.entries.get_key_value(path), bounds.0, bounds.1)
+        };
+        own.into_iter()
+            .chain(self.entries.range::<String, _>((lower, upper)))
             .map(|(path, entry)| (path.as_str(), entry))
-            .filter(move |(candidate, _)| is_below(candidate, &path))
     }
 
     /// The names directly below a normal path (`""` is the root), in order.

@@ -80,15 +80,20 @@ pub fn hex(bytes: &[u8]) -> String {
     })
 }
 
-fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
-    if text.len() != N * 2 || !text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
-        return None;
-    }
-    let mut bytes = [0; N];
-    for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {
-        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-    }
-    Some(bytes)
+/// The inverse of [`hex`]; `None` for anything else.
+pub fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digit = |byte: u8| match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
+    };
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    let bytes = pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?));
+    rest.is_empty().then(|| bytes.collect())?
+}
+
+fn exactly<const N: usize>(text: &str) -> Option<[u8; N]> {
+    unhex(text)?.try_into().ok()
 }
 
 impl FromStr for Digest {
@@ -98,10 +103,10 @@ impl FromStr for Digest {
         let error = |why| DigestError { text: text.to_owned(), why };
         let (algorithm, hex) = text.split_once(':').ok_or_else(|| error("there is no `:` in it"))?;
         match algorithm {
-            "sha256" => unhex(hex)
+            "sha256" => exactly(hex)
                 .map(Self::Sha256)
                 .ok_or_else(|| error("sha256 is 64 lower-case hexadecimal digits")),
-            "sha512" => unhex(hex)
+            "sha512" => exactly(hex)
                 .map(Self::Sha512)
                 .ok_or_else(|| error("sha512 is 128 lower-case hexadecimal digits")),
             _ => Err(error("only sha256 and sha512 are known")),
@@ -135,7 +140,7 @@ impl<'de> Deserialize<'de> for Digest {
 }
 
 /// A digest in the making. As a writer it takes everything and never fails.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub enum Hasher {
     /// See [`Digest::Sha256`].
     Sha256(Sha256),

@@ -24,14 +24,14 @@ pub enum Event {
         /// Bytes.
         bytes: u64,
     },
-    /// A step ended well.
+    /// A step ended.
     Finished {
         /// See `Started`.
         id: u64,
         /// What came of it, for people: `2 layers, 21.5 MB`.
         outcome: String,
-        /// Nothing was done: the result was known.
-        cached: bool,
+        /// It ended in an error, which is reported elsewhere.
+        failed: bool,
     },
     /// Something that people should know and that stops nothing.
     Warning {

@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
+use super::content::Content;
+
 /// A file system operation failed.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {action} `{}`: {source}", path.display())]
+#[error("cannot {action} `{}`", path.display())]
 pub struct FileError {
     /// What was tried: `read`, `write`, `create` …
     pub action: &'static str,
@@ -101,6 +103,42 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     draft.name(path)
 }
 
+/// Puts `content` at `path`, replacing what was there: cloned (reflink) or hard-linked where that is
+/// one whole file on the same file system, copied otherwise. Blobs are never changed once they have
+/// a name, so a shared inode is safe.
+pub fn place(content: &Content, path: &Path) -> Result<(), FileError> {
+    let directory = parent(path);
+    let whole = content.whole_file().filter(|file| {
+        fs::symlink_metadata(file).is_ok_and(|data| data.is_file() && data.len() == content.len())
+    });
+    let mut draft = Draft::new(directory)?;
+    if let Some(file) = whole {
+        let clone = |draft: &mut Draft| -> io::Result<()> {
+            Ok(rustix::fs::ioctl_ficlone(draft.file(), File::open(file)?)?)
+        };
+        if clone(&mut draft).is_err() {
+            let link = tempfile::Builder::new()
+                .prefix(".talosmith-")
+                .make_in(directory, |link| fs::hard_link(file, link));
+            if let Ok(link) = link {
+                link.into_temp_path().persist(path).map_err(|error| error.error).at("create", path)?;
+                return Ok(());
+            }
+            copy(content, &mut draft).at("write", path)?;
+        }
+    } else {
+        copy(content, &mut draft).at("write", path)?;
+    }
+    draft.sync()?;
+    draft.name(path)
+}
+
+fn copy(content: &Content, draft: &mut Draft) -> io::Result<()> {
+    let mut reader = io::BufReader::with_capacity(256 << 10, content.open()?);
+    io::copy(&mut reader, draft.file())?;
+    Ok(())
+}
+
 /// The directory that a file lies in; `.` for a bare name.
 pub fn parent(path: &Path) -> &Path {
     match path.parent() {
@@ -117,6 +155,7 @@ pub fn sync_dir(directory: &Path) -> Result<(), FileError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::chain;
 
     #[test]
     fn a_draft_that_is_dropped_leaves_nothing() {
@@ -128,13 +167,28 @@ mod tests {
     }
 
     #[test]
+    fn a_placed_file_has_the_contents_and_a_range_is_never_linked() {
+        let directory = tempfile::tempdir().unwrap();
+        let (source, target) = (directory.path().join("source"), directory.path().join("target"));
+        fs::write(&source, b"0123456789").unwrap();
+        for content in
+            [Content::file(&source, 10), Content::range(&source, 0, 4), Content::memory(&b"01"[..])]
+        {
+            place(&content, &target).unwrap();
+            assert_eq!(fs::read(&target).unwrap(), content.read(10).unwrap());
+        }
+        assert_eq!(fs::read(&source).unwrap(), b"0123456789");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2);
+    }
+
+    #[test]
     fn a_file_is_replaced_whole_and_errors_name_the_path() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("file");
         write(&path, b"first").unwrap();
         write(&path, b"second").unwrap();
         assert_eq!(read(&path, 6).unwrap(), b"second");
-        assert!(read(&path, 5).unwrap_err().to_string().contains("more than 5 bytes"));
+        assert!(chain(&read(&path, 5).unwrap_err()).contains("more than 5 bytes"));
         let missing = directory.path().join("missing");
         assert!(read(&missing, 5).unwrap_err().to_string().contains("missing"));
     }

@@ -3,17 +3,22 @@
 //! Nothing here knows of images or of Talos. The rest of the crate may use this room; this room
 //! uses crates only.
 
+pub mod chain;
 pub mod content;
 pub mod digest;
 pub mod epoch;
 pub mod event;
 pub mod fsio;
+pub mod json;
 pub mod secret;
 pub mod suggest;
+pub mod workers;
 pub mod yaml;
 
+pub use chain::chain;
 pub use content::{Content, ContentReader};
 pub use digest::{Digest, DigestError, Hasher};
 pub use epoch::Epoch;
 pub use event::{Event, Events};
 pub use secret::Secret;
+pub use workers::Workers;

@@ -7,7 +7,9 @@
 //! | [`base`] | digests, the epoch, contents, events, files, secrets, YAML with positions |
 //! | [`archive`] | the file tree and its formats |
 //! | [`image`] | OCI values, the store, and the media |
+//! | [`kmod`] | what kernel modules say of themselves |
 
 pub mod archive;
 pub mod base;
 pub mod image;
+pub mod kmod;

@@ -1,0 +1,17 @@
+//! Kernel modules: what their files say of themselves.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`elf`] | bounded access to the sections of a module |
+//! | [`module`] | the facts of one module: name, machine, vermagic, aliases, signature state |
+//! | [`compressed`] | telling a compressed module, and unpacking it |
+//!
+//! Everything here reads untrusted bytes: a file is a module, or an error says why it is none.
+
+pub mod compressed;
+pub mod elf;
+pub mod module;
+
+pub use compressed::{Compression, UnpackError, unpack};
+pub use elf::{Elf, Machine, ModuleError, NotAModule};
+pub use module::{ModuleFacts, SignatureState, SignatureTrailer};

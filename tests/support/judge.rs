@@ -1,0 +1,22 @@
+//! Finding the programs and data that judge: what others wrote, to compare with.
+
+// Each test uses its part of this, and says on the terminal what it skips.
+#![allow(dead_code, clippy::print_stdout)]
+
+use std::path::PathBuf;
+
+/// The path of the program `name`. Where it is missing this says `skipped` and gives `None`, or
+/// fails the test if `TALOSMITH_JUDGES=required`.
+pub(crate) fn judge(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file());
+    found.or_else(|| missing(&format!("there is no program `{name}`")))
+}
+
+/// Says that a judge is missing, and why.
+pub(crate) fn missing<T>(why: &str) -> Option<T> {
+    let required = std::env::var_os("TALOSMITH_JUDGES").is_some_and(|value| value == "required");
+    assert!(!required, "{why}");
+    println!("skipped: {why}");
+    None
+}

@@ -1,0 +1,151 @@
+//! Image configurations (image-spec, config.md): read for what is asked of them, and made.
+
+use std::collections::BTreeMap;
+
+use oci_spec::image::{ConfigBuilder, HistoryBuilder, ImageConfigurationBuilder, RootFsBuilder};
+use serde::Deserialize;
+
+use super::layer::Layer;
+use super::platform::Platform;
+use crate::base::{Digest, Epoch, json};
+
+/// The parts of a configuration that this crate asks for, read leniently: Docker and others leave
+/// out what the specification demands, or write `null`.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct ConfigFile {
+    /// `amd64` …
+    pub architecture: Option<String>,
+    /// `linux` …
+    pub os: Option<String>,
+    /// `v8` …
+    pub variant: Option<String>,
+    /// RFC 3339.
+    pub created: Option<String>,
+    /// How a container starts.
+    pub config: Option<ContainerConfig>,
+    rootfs: Option<RootFs>,
+}
+
+/// The part named `config`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ContainerConfig {
+    /// The program.
+    pub entrypoint: Option<Vec<String>>,
+    /// Its arguments.
+    pub cmd: Option<Vec<String>>,
+    /// Labels.
+    pub labels: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct RootFs {
+    diff_ids: Option<Vec<Digest>>,
+}
+
+impl ConfigFile {
+    /// Digests of the uncompressed layers, the lowest first.
+    pub fn diff_ids(&self) -> Vec<Digest> {
+        self.rootfs.as_ref().and_then(|rootfs| rootfs.diff_ids.clone()).unwrap_or_default()
+    }
+
+    /// The platform, where the configuration names one.
+    pub fn platform(&self) -> Option<Platform> {
+        let architecture = self.architecture.as_deref().filter(|name| !name.is_empty())?;
+        Some(Platform {
+            os: self.os.clone().unwrap_or_else(|| "linux".to_owned()),
+            variant: self.variant.clone().filter(|variant| !variant.is_empty()),
+            ..Platform::linux(architecture)
+        })
+    }
+
+    /// A label's value.
+    pub fn label(&self, name: &str) -> Option<&str> {
+        self.config.as_ref()?.labels.as_ref()?.get(name).map(String::as_str)
+    }
+
+    /// The entrypoint; empty where there is none.
+    pub fn entrypoint(&self) -> &[String] {
+        self.config.as_ref().and_then(|config| config.entrypoint.as_deref()).unwrap_or_default()
+    }
+}
+
+/// Parses a configuration.
+pub fn parse(bytes: &[u8]) -> Result<ConfigFile, serde_json::Error> {
+    serde_json::from_slice(bytes)
+}
+
+/// What a new configuration says.
+#[derive(Debug, Clone)]
+pub struct NewConfig<'a> {
+    /// The image's platform.
+    pub platform: &'a Platform,
+    /// `created` of the image and of its history.
+    pub created: Epoch,
+    /// Labels.
+    pub labels: &'a BTreeMap<String, String>,
+    /// The layers, with what made each.
+    pub layers: &'a [(Layer, String)],
+}
+
+/// Makes a configuration; the same values give the same bytes.
+pub fn encode(new: &NewConfig<'_>) -> Result<Vec<u8>, oci_spec::OciSpecError> {
+    let created = new.created.to_string();
+    let mut config = ConfigBuilder::default();
+    if !new.labels.is_empty() {
+        config = config.labels(new.labels.clone().into_iter().collect::<std::collections::HashMap<_, _>>());
+    }
+    let history = new
+        .layers
+        .iter()
+        .map(|(_, by)| HistoryBuilder::default().created(created.clone()).created_by(by.clone()).build());
+    let rootfs = RootFsBuilder::default()
+        .typ("layers".to_owned())
+        .diff_ids(new.layers.iter().map(|(layer, _)| layer.diff_id.to_string()).collect::<Vec<_>>())
+        .build()?;
+    let mut image = ImageConfigurationBuilder::default()
+        .architecture(oci_spec::image::Arch::from(new.platform.architecture.as_str()))
+        .os(oci_spec::image::Os::from(new.platform.os.as_str()))
+        .created(created.clone())
+        .config(config.build()?)
+        .rootfs(rootfs)
+        .history(history.collect::<Result<Vec<_>, _>>()?);
+    if let Some(variant) = &new.platform.variant {
+        image = image.variant(variant.clone());
+    }
+    // Through a Value: oci-spec keeps labels in a hash map, whose order differs from run to run.
+    let value = serde_json::to_value(image.build()?)?;
+    Ok(json::to_vec(&value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_made_configuration_reads_back_and_is_always_the_same() {
+        let layer = Layer { descriptor: super::super::Descriptor::of("x", b""), diff_id: Digest::of(b"tar") };
+        let labels: BTreeMap<String, String> =
+            (0..20).map(|n| (format!("label{n}"), n.to_string())).collect();
+        let platform: Platform = "linux/arm64/v8".parse().unwrap();
+        let new = NewConfig {
+            platform: &platform,
+            created: Epoch::default(),
+            labels: &labels,
+            layers: &[(layer.clone(), "test".into())],
+        };
+        let bytes = encode(&new).unwrap();
+        assert_eq!(bytes, encode(&new).unwrap());
+        let read = parse(&bytes).unwrap();
+        assert_eq!(read.platform(), Some(platform.clone()));
+        assert_eq!(read.diff_ids(), [layer.diff_id]);
+        assert_eq!(read.label("label7"), Some("7"));
+        assert_eq!(read.created.as_deref(), Some("1970-01-01T00:00:00Z"));
+    }
+
+    #[test]
+    fn dockers_nulls_are_read() {
+        let read = parse(br#"{"architecture":"","config":{"Entrypoint":null,"Labels":null},"rootfs":{"type":"layers","diff_ids":null}}"#).unwrap();
+        assert!(read.platform().is_none() && read.entrypoint().is_empty() && read.diff_ids().is_empty());
+    }
+}

@@ -1,0 +1,113 @@
+//! Layers: a tar stream, compressed, with the two digests that name it.
+
+use std::io::{self, Write};
+
+use super::descriptor::{Descriptor, media_type};
+use super::store::{BlobWriter, Store};
+use crate::archive::compress::{Compression, Encoder};
+use crate::base::fsio::{At as _, FileError};
+use crate::base::{Digest, Hasher, Workers};
+
+/// Whose media types a manifest, a configuration and layers carry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Format {
+    /// The OCI image specification's.
+    #[default]
+    Oci,
+    /// Docker's, schema 2.
+    Docker,
+}
+
+impl Format {
+    /// The media type of a layer. Docker has none for zstd, so there it is `None`.
+    pub fn layer(self, compression: Compression) -> Option<&'static str> {
+        match (self, compression) {
+            (Self::Oci, Compression::None) => Some(media_type::OCI_LAYER),
+            (Self::Oci, Compression::Gzip(_)) => Some(media_type::OCI_LAYER_GZIP),
+            (Self::Oci, Compression::Zstd(_)) => Some(media_type::OCI_LAYER_ZSTD),
+            (Self::Docker, Compression::None) => Some(media_type::DOCKER_LAYER),
+            (Self::Docker, Compression::Gzip(_)) => Some(media_type::DOCKER_LAYER_GZIP),
+            (Self::Docker, Compression::Zstd(_)) => None,
+        }
+    }
+
+    /// The media type of a manifest.
+    pub fn manifest(self) -> &'static str {
+        match self {
+            Self::Oci => media_type::OCI_MANIFEST,
+            Self::Docker => media_type::DOCKER_MANIFEST,
+        }
+    }
+
+    /// The media type of an index.
+    pub fn index(self) -> &'static str {
+        match self {
+            Self::Oci => media_type::OCI_INDEX,
+            Self::Docker => media_type::DOCKER_INDEX,
+        }
+    }
+
+    /// The media type of a configuration.
+    pub fn config(self) -> &'static str {
+        match self {
+            Self::Oci => media_type::OCI_CONFIG,
+            Self::Docker => media_type::DOCKER_CONFIG,
+        }
+    }
+}
+
+/// A finished layer: its blob is in the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layer {
+    /// The blob, as a manifest names it.
+    pub descriptor: Descriptor,
+    /// Digest of the uncompressed tar, as a configuration's `rootfs.diff_ids` names it.
+    pub diff_id: Digest,
+}
+
+/// Takes the bytes of a tar, gives a [`Layer`].
+pub struct LayerWriter {
+    encoder: Encoder<BlobWriter>,
+    diff: Hasher,
+    media_type: &'static str,
+    store: Store,
+}
+
+impl LayerWriter {
+    /// A layer into `store`.
+    pub fn new(
+        store: &Store,
+        compression: Compression,
+        media_type: &'static str,
+        workers: &Workers,
+    ) -> Result<Self, FileError> {
+        Ok(Self {
+            encoder: Encoder::new(store.writer()?, compression, workers),
+            diff: Hasher::default(),
+            media_type,
+            store: store.clone(),
+        })
+    }
+
+    /// Ends the layer and names its blob.
+    pub fn finish(self) -> Result<Layer, FileError> {
+        let blob = self.encoder.finish().at("write a blob in", self.store.root())?;
+        let (digest, content) = blob.finish()?;
+        Ok(Layer {
+            descriptor: Descriptor::new(self.media_type, digest, content.len()),
+            diff_id: self.diff.finish(),
+        })
+    }
+}
+
+impl Write for LayerWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.encoder.write(bytes)?;
+        self.diff.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.encoder.flush()
+    }
+}

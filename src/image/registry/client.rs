@@ -1,0 +1,217 @@
+//! The client itself: its runtime, and requests that carry an authorization.
+//!
+//! The rest of the crate is synchronous, so the methods block. They are called from ordinary
+//! threads, never from inside an asynchronous runtime, where blocking panics.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::{Arc, OnceLock};
+
+use reqwest::{Response, StatusCode, Url};
+use tokio::runtime::Runtime;
+
+use super::auth::Auth;
+use super::credentials::{Credentials, is_docker_hub};
+use super::error::RegistryError;
+use super::options::Options;
+use super::transport::{Request, Transport, host_of, same_origin};
+use crate::base::Events;
+use crate::image::reference::RegistryReference;
+
+/// A client of registries. Cheap to make (nothing is started or loaded before it is needed), cheap
+/// to clone; clones share connections, tokens and the runtime.
+#[derive(Clone)]
+pub struct Client(Arc<Inner>);
+
+struct Inner {
+    options: Arc<Options>,
+    transport: Transport,
+    auth: Auth,
+    runtime: OnceLock<Runtime>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            // Not waited for: a name that is being resolved must not hold up the end.
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("options", &self.0.options).finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    /// Makes a client; warnings go to `events`.
+    pub fn new(options: Options, events: Events) -> Self {
+        let options = Arc::new(options);
+        Self(Arc::new(Inner {
+            transport: Transport::new(Arc::clone(&options)),
+            auth: Auth::new(Credentials::new(Arc::clone(&options), events)),
+            options,
+            runtime: OnceLock::new(),
+        }))
+    }
+
+    /// Blobs that may be in flight at a time.
+    pub(super) fn jobs(&self) -> usize {
+        self.0.options.jobs.max(1)
+    }
+
+    /// Runs `work` on this thread; connections are served by the runtime's two.
+    pub(super) fn block_on<T>(
+        &self,
+        asked: &str,
+        work: impl Future<Output = Result<T, RegistryError>>,
+    ) -> Result<T, RegistryError> {
+        if let Some(runtime) = self.0.runtime.get() {
+            return runtime.block_on(work);
+        }
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        let builder = builder.worker_threads(2).thread_name("registry").enable_all();
+        let runtime =
+            builder.build().map_err(|source| RegistryError::Local { asked: asked.to_owned(), source })?;
+        self.0.runtime.get_or_init(|| runtime).block_on(work)
+    }
+
+    /// Where the requests for `reference` go.
+    pub(super) fn target(&self, reference: &RegistryReference) -> Result<Target, RegistryError> {
+        Target::of(reference, self.0.options.insecure)
+    }
+
+    /// Sends `request` with the authorization that `target` wants for `scopes`. The first request
+    /// carries none: whether one is needed, the 401 says. A token that is refused is fetched anew,
+    /// once. A 401 that remains is an error; any other status is the caller's.
+    pub(super) async fn request(
+        &self,
+        target: &Target,
+        scopes: &[String],
+        request: &Request<'_>,
+    ) -> Result<Response, RegistryError> {
+        let Inner { transport, auth, .. } = &*self.0;
+        if !same_origin(&request.url, &target.base) {
+            // An upload session may lie on another host. It gets no credentials.
+            return self.authorised(target, request, transport.send(request, None).await?).await;
+        }
+        let mut value = auth.value(transport, target, scopes, None).await?;
+        let response = transport.send(request, value.as_ref()).await?;
+        let demanded = response.status() == StatusCode::UNAUTHORIZED
+            && same_origin(response.url(), &target.base) // a host that was redirected to demands nothing
+            && auth.learn(target, response.headers());
+        if !demanded {
+            return self.authorised(target, request, response).await;
+        }
+        let refused = value.take();
+        value = auth.value(transport, target, scopes, refused.as_ref()).await?;
+        if value.is_none() || value == refused {
+            return self.authorised(target, request, response).await;
+        }
+        // Read to its end, so that the connection can be used again.
+        let _ = super::transport::read_limited(response, 64 << 10).await;
+        self.authorised(target, request, transport.send(request, value.as_ref()).await?).await
+    }
+
+    async fn authorised(
+        &self,
+        target: &Target,
+        request: &Request<'_>,
+        response: Response,
+    ) -> Result<Response, RegistryError> {
+        match response.status() {
+            StatusCode::UNAUTHORIZED => Err(self.refused(target, request.asked, response).await),
+            _ => Ok(response),
+        }
+    }
+
+    /// The error that a response without success stands for.
+    pub(super) async fn refused(&self, target: &Target, asked: &str, response: Response) -> RegistryError {
+        let ours = same_origin(response.url(), &target.base);
+        let credentials = ours && self.0.auth.has_credentials(target).await;
+        RegistryError::of_response(asked, response, credentials).await
+    }
+}
+
+/// A repository as requests address it.
+pub(super) struct Target {
+    /// `https://host/`
+    pub(super) base: Url,
+    /// The repository's name in URLs and scopes.
+    pub(super) repository: String,
+    /// `host/repository` as the user wrote it: for errors, and to find credentials.
+    pub(super) name: String,
+    /// Whether the host is this machine.
+    pub(super) loopback: bool,
+}
+
+impl Target {
+    /// Docker Hub's registry has another name than its images, and its official images lie in
+    /// `library/`.
+    fn of(reference: &RegistryReference, insecure: bool) -> Result<Self, RegistryError> {
+        let hub = is_docker_hub(&reference.host);
+        let host = if hub { "registry-1.docker.io" } else { reference.host.as_str() };
+        let repository = match hub && !reference.repository.contains('/') {
+            true => format!("library/{}", reference.repository),
+            false => reference.repository.clone(),
+        };
+        let loopback = reference.is_loopback();
+        let scheme = if loopback || insecure { "http" } else { "https" };
+        let name = reference.name();
+        let base = Url::parse(&format!("{scheme}://{host}/")).map_err(|error| RegistryError::Option {
+            what: format!("`{name}`"),
+            why: format!("its host is none that a URL can have: {error}"),
+        })?;
+        Ok(Self { base, repository, name, loopback })
+    }
+
+    /// `/v2/<repository>/<tail>`
+    pub(super) fn url(&self, tail: &str) -> Url {
+        let mut url = self.base.clone();
+        url.set_path(&format!("/v2/{}/{tail}", self.repository));
+        url
+    }
+
+    /// The scope to read from this repository.
+    pub(super) fn pull_scope(&self) -> String {
+        format!("repository:{}:pull", self.repository)
+    }
+
+    /// The scope to write to it. Reading is part of it: the registry is asked what it has.
+    pub(super) fn push_scope(&self) -> String {
+        format!("repository:{}:pull,push", self.repository)
+    }
+
+    pub(super) fn host(&self) -> String {
+        host_of(&self.base)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(text: &str, insecure: bool) -> Target {
+        Target::of(&text.parse().unwrap(), insecure).unwrap()
+    }
+
+    #[test]
+    fn docker_hub_is_addressed_by_its_registrys_name() {
+        assert_eq!(
+            target("docker.io/alpine", false).url("tags/list").as_str(),
+            "https://registry-1.docker.io/v2/library/alpine/tags/list"
+        );
+        assert_eq!(target("docker.io/acme/x", false).repository, "acme/x");
+        assert_eq!(target("docker.io/alpine", false).name, "docker.io/alpine");
+    }
+
+    #[test]
+    fn plain_http_is_spoken_to_this_machine_and_to_others_only_when_allowed() {
+        assert_eq!(target("127.0.0.1:5000/a", false).base.scheme(), "http");
+        assert_eq!(target("[::1]:5000/a", false).base.as_str(), "http://[::1]:5000/");
+        assert_eq!(target("reg.example/a", false).base.scheme(), "https");
+        assert_eq!(target("reg.example/a", true).base.scheme(), "http");
+    }
+}

@@ -1,0 +1,255 @@
+//! What is written to a registry: blobs (distribution-spec, "Pushing a blob monolithically" and
+//! "Mounting a blob from another repository") and manifests.
+
+use bytes::Bytes;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use reqwest::header::CONTENT_TYPE;
+use reqwest::{Method, Response, StatusCode, Url};
+
+use super::client::{Client, Target};
+use super::error::RegistryError;
+use super::options::Progress;
+use super::pull::{check_digest, claimed_digest};
+use super::transport::{Body, Request, broken, location, same_origin};
+use super::upload::Upload;
+use crate::base::{Content, Digest};
+use crate::image::descriptor::Descriptor;
+use crate::image::reference::RegistryReference;
+
+/// How a blob came to be in its repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pushed {
+    /// It was there.
+    Existed,
+    /// The registry took it from another of its repositories.
+    Mounted,
+    /// Its bytes were sent.
+    Uploaded,
+}
+
+/// What opening an upload came to.
+enum Opened {
+    Mounted,
+    /// The URL that takes the bytes.
+    Session(Url),
+}
+
+impl Client {
+    /// Sees to it that the repository has the blob: asks for it, else has the registry mount it from
+    /// one of `mount_from` (repositories of the same host; others are passed over), else uploads it.
+    pub fn push_blob(
+        &self,
+        repository: &RegistryReference,
+        descriptor: &Descriptor,
+        content: &Content,
+        mount_from: &[RegistryReference],
+        progress: &Progress,
+    ) -> Result<Pushed, RegistryError> {
+        let target = self.target(repository)?;
+        let asked = format!("push to `{}`", target.name);
+        self.block_on(&asked, self.put_blob(&target, descriptor, content, mount_from, progress))
+    }
+
+    /// [`Client::push_blob`] for many, as many at a time as the options' `jobs`. The first error
+    /// ends those that are under way. Results come in the order of `blobs`.
+    pub fn push_blobs(
+        &self,
+        repository: &RegistryReference,
+        blobs: &[(Descriptor, Content)],
+        mount_from: &[RegistryReference],
+        progress: &Progress,
+    ) -> Result<Vec<Pushed>, RegistryError> {
+        let target = self.target(repository)?;
+        let asked = format!("push to `{}`", target.name);
+        let one = async |(index, (descriptor, content)): (usize, &(Descriptor, Content))| {
+            let pushed = self.put_blob(&target, descriptor, content, mount_from, progress).await?;
+            Ok::<_, RegistryError>((index, pushed))
+        };
+        // Unordered: an error shows at once and not behind a large blob that comes before it.
+        let pushes = stream::iter(blobs.iter().enumerate().map(one)).buffer_unordered(self.jobs());
+        let mut results: Vec<_> = self.block_on(&asked, pushes.try_collect())?;
+        results.sort_unstable_by_key(|(index, _)| *index);
+        Ok(results.into_iter().map(|(_, pushed)| pushed).collect())
+    }
+
+    /// Has the registry take a blob from another of its repositories. `false` if it will not; nothing
+    /// is left behind then.
+    pub fn mount(
+        &self,
+        repository: &RegistryReference,
+        descriptor: &Descriptor,
+        from: &RegistryReference,
+    ) -> Result<bool, RegistryError> {
+        let (target, source) = (self.target(repository)?, self.target(from)?);
+        let asked =
+            format!("mount the blob `{}` of `{}` in `{}`", descriptor.digest, source.name, target.name);
+        self.block_on(&asked, async {
+            match self.open_mount(&target, descriptor, &source, &asked).await? {
+                Some(Opened::Mounted) => Ok(true),
+                Some(Opened::Session(url)) => {
+                    // Politeness only: the registry drops sessions that nobody continues.
+                    let cancel = Request::new(Method::DELETE, url, &asked);
+                    let _ = self.request(&target, &[target.push_scope()], &cancel).await;
+                    Ok(false)
+                }
+                None => Ok(false),
+            }
+        })
+    }
+
+    /// Stores a manifest or index under the reference's tag, else its digest, else (with neither)
+    /// under the digest of `bytes`. Everything that it refers to is in the repository by then.
+    pub fn push_manifest(
+        &self,
+        reference: &RegistryReference,
+        media_type: &str,
+        bytes: &[u8],
+    ) -> Result<Digest, RegistryError> {
+        let digest = reference.digest.unwrap_or_else(|| Digest::of(bytes));
+        let name = reference.tag.clone().unwrap_or_else(|| digest.to_string());
+        let target = self.target(reference)?;
+        let asked = format!("push the manifest `{name}` to `{}`", target.name);
+        check_digest(&asked, digest, bytes)?;
+        self.block_on(&asked, async {
+            let body = Body::Bytes("application/octet-stream", Bytes::copy_from_slice(bytes));
+            let url = target.url(&format!("manifests/{name}"));
+            let request = Request::new(Method::PUT, url, &asked).header(CONTENT_TYPE, media_type).body(body);
+            let response = self.request(&target, &[target.push_scope()], &request).await?;
+            self.stored(&target, digest, &asked, response).await?;
+            Ok(digest)
+        })
+    }
+
+    async fn put_blob(
+        &self,
+        target: &Target,
+        descriptor: &Descriptor,
+        content: &Content,
+        mount_from: &[RegistryReference],
+        progress: &Progress,
+    ) -> Result<Pushed, RegistryError> {
+        let digest = descriptor.digest;
+        let asked = format!("push the blob `{digest}` to `{}`", target.name);
+        if content.len() != descriptor.size {
+            let (expected, found) = (descriptor.size, content.len());
+            return Err(RegistryError::SizeMismatch { asked, expected, found, more: false });
+        }
+        let scopes = [target.push_scope()];
+        if self.has(target, &format!("blobs/{digest}"), &scopes, &asked).await? {
+            return Ok(Pushed::Existed);
+        }
+        let source = self.mount_source(target, descriptor, mount_from, &asked).await?;
+        let opened = match source {
+            Some(source) => self.open_mount(target, descriptor, &source, &asked).await?,
+            None => None,
+        };
+        let mut url = match opened {
+            Some(Opened::Mounted) => return Ok(Pushed::Mounted),
+            Some(Opened::Session(url)) => url,
+            None => self.open_upload(target, &asked).await?,
+        };
+        url.query_pairs_mut().append_pair("digest", &digest.to_string());
+        let upload = Upload::new(content, digest, progress);
+        let mut request = Request::new(Method::PUT, url, &asked).body(Body::Content(&upload));
+        request.idempotent = false; // a session that took a part of the bytes does not take them again
+        let response = self.request(target, &scopes, &request).await?;
+        self.stored(target, digest, &asked, response).await?;
+        Ok(Pushed::Uploaded)
+    }
+
+    /// The repository to mount from. One candidate is simply tried; of several, the first that has
+    /// the blob is taken, since every try that fails leaves an upload session behind.
+    async fn mount_source(
+        &self,
+        target: &Target,
+        descriptor: &Descriptor,
+        candidates: &[RegistryReference],
+        asked: &str,
+    ) -> Result<Option<Target>, RegistryError> {
+        let mut sources = Vec::new();
+        for candidate in candidates {
+            let source = self.target(candidate)?;
+            if same_origin(&source.base, &target.base) && source.repository != target.repository {
+                sources.push(source);
+            }
+        }
+        if sources.len() <= 1 {
+            return Ok(sources.pop());
+        }
+        for source in sources {
+            let tail = format!("blobs/{}", descriptor.digest);
+            // A candidate that may not be read is none.
+            if self.has(&source, &tail, &[source.pull_scope()], asked).await.unwrap_or(false) {
+                return Ok(Some(source));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Asks for a mount: 201 is done, 202 opened an upload session instead. `None` if the registry or
+    /// its token server refuses, which says nothing about uploading.
+    async fn open_mount(
+        &self,
+        target: &Target,
+        descriptor: &Descriptor,
+        source: &Target,
+        asked: &str,
+    ) -> Result<Option<Opened>, RegistryError> {
+        let mut url = target.url("blobs/uploads/");
+        url.query_pairs_mut()
+            .append_pair("mount", &descriptor.digest.to_string())
+            .append_pair("from", &source.repository);
+        let mut scopes = [target.push_scope(), source.pull_scope()];
+        scopes.sort();
+        let response = match self.request(target, &scopes, &Request::new(Method::POST, url, asked)).await {
+            Ok(response) => response,
+            Err(
+                RegistryError::Unauthorised { .. }
+                | RegistryError::NotFound { .. }
+                | RegistryError::Refused { .. },
+            ) => {
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        match response.status() {
+            StatusCode::CREATED => Ok(Some(Opened::Mounted)),
+            StatusCode::ACCEPTED => Ok(Some(Opened::Session(session(asked, &response)?))),
+            _ => Ok(None),
+        }
+    }
+
+    async fn open_upload(&self, target: &Target, asked: &str) -> Result<Url, RegistryError> {
+        let request = Request::new(Method::POST, target.url("blobs/uploads/"), asked);
+        let response = self.request(target, &[target.push_scope()], &request).await?;
+        match response.status() {
+            StatusCode::ACCEPTED => session(asked, &response),
+            _ => Err(self.refused(target, asked, response).await),
+        }
+    }
+
+    /// Checks the answer to a PUT. `Location` is not needed; a digest, if sent, must be ours.
+    async fn stored(
+        &self,
+        target: &Target,
+        expected: Digest,
+        asked: &str,
+        response: Response,
+    ) -> Result<(), RegistryError> {
+        if !response.status().is_success() {
+            return Err(self.refused(target, asked, response).await);
+        }
+        match claimed_digest(asked, &response)? {
+            // Another algorithm's digest of the same bytes is no contradiction.
+            Some(found) if found != expected && found.algorithm() == expected.algorithm() => {
+                Err(RegistryError::digest_mismatch(asked, expected, found))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The URL of the upload session that a response opened.
+fn session(asked: &str, response: &Response) -> Result<Url, RegistryError> {
+    location(asked, response)?.ok_or_else(|| broken(asked, response, "opens an upload without a `Location`"))
+}

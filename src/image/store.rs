@@ -1,0 +1,191 @@
+//! The blob store: an OCI layout on disk that holds everything that was pulled or made.
+//!
+//! Invariants. A blob's name is its digest and is given only when the blob is whole and synced, so a
+//! crash at any instant leaves a valid store; two processes may write the same blob, the second
+//! rename changes nothing. What is read is checked for its size always, and for its digest where it
+//! leaves the machine. Records and packs lie beside `blobs/`, outside `index.json`.
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use crate::base::fsio::{self, At as _, Draft, FileError};
+use crate::base::{Content, Digest, Hasher};
+
+/// The file that marks an OCI layout, and its content (image-spec, image-layout.md).
+pub const LAYOUT_FILE: &str = "oci-layout";
+/// See [`LAYOUT_FILE`].
+pub const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
+/// An index without manifests: what stands in a store, whose contents have no names.
+const EMPTY_INDEX: &[u8] =
+    br#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
+
+/// The path of a blob below a layout's root.
+pub fn blob_path(digest: &Digest) -> PathBuf {
+    Path::new("blobs").join(digest.algorithm()).join(digest.hex())
+}
+
+/// A store on disk. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Store {
+    root: PathBuf,
+}
+
+impl Store {
+    /// Opens the store at `root`, making it if it is not there.
+    pub fn open(root: impl Into<PathBuf>) -> Result<Self, FileError> {
+        let store = Self { root: root.into() };
+        if !store.root.join(LAYOUT_FILE).exists() {
+            for folder in ["blobs/sha256", "steps", "drafts"] {
+                fsio::create_dir(&store.root.join(folder))?;
+            }
+            fsio::write(&store.root.join("index.json"), EMPTY_INDEX)?;
+            // Last, so that a store with this file is complete.
+            fsio::write(&store.root.join(LAYOUT_FILE), LAYOUT)?;
+        }
+        Ok(store)
+    }
+
+    /// The store's folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The blob, if it is here with this size. One of another size is damaged and counts as absent.
+    pub fn blob(&self, digest: &Digest, size: u64) -> Option<Content> {
+        let path = self.root.join(blob_path(digest));
+        let there = fs::metadata(&path).is_ok_and(|data| data.is_file() && data.len() == size);
+        there.then(|| Content::file(path, size))
+    }
+
+    /// Starts a blob.
+    pub fn writer(&self) -> Result<BlobWriter, FileError> {
+        Ok(BlobWriter {
+            draft: Draft::new(&self.root.join("drafts"))?,
+            hasher: Hasher::default(),
+            size: 0,
+            store: self.clone(),
+        })
+    }
+
+    /// Stores `bytes`.
+    pub fn put(&self, bytes: &[u8]) -> Result<(Digest, Content), FileError> {
+        let digest = Digest::of(bytes);
+        if let Some(content) = self.blob(&digest, bytes.len() as u64) {
+            return Ok((digest, content));
+        }
+        let mut writer = self.writer()?;
+        writer.write_all(bytes).at("write", self.root.join(blob_path(&digest)))?;
+        writer.finish()
+    }
+
+    /// Stores everything that `reader` gives.
+    pub fn put_reader(&self, reader: &mut dyn Read) -> Result<(Digest, Content), FileError> {
+        let mut writer = self.writer()?;
+        io::copy(reader, &mut writer).at("write", writer.draft.path())?;
+        writer.finish()
+    }
+
+    /// Takes a draft whose digest the caller has checked. It is synced here and then named.
+    pub fn adopt(&self, mut draft: Draft, digest: &Digest) -> Result<Content, FileError> {
+        let size = draft.file().metadata().at("read", draft.path())?.len();
+        let path = self.root.join(blob_path(digest));
+        draft.sync()?;
+        if digest.algorithm() != "sha256" {
+            fsio::create_dir(fsio::parent(&path))?; // sha256's is there from the beginning
+        }
+        draft.name(&path)?;
+        Ok(Content::file(path, size))
+    }
+
+    /// A draft on the store's file system.
+    pub fn draft(&self) -> Result<Draft, FileError> {
+        Draft::new(&self.root.join("drafts"))
+    }
+
+    /// The record of a step that ran before, by the step's key.
+    pub fn step(&self, key: &Digest) -> Option<Vec<u8>> {
+        /// A record names a few blobs; a larger file is no record.
+        const LIMIT: u64 = 1 << 20;
+        fsio::read(&self.step_path(key), LIMIT).ok()
+    }
+
+    /// Records what a step gave. Not synced: a record that is lost or cut costs one run of the step.
+    pub fn record_step(&self, key: &Digest, record: &[u8]) -> Result<(), FileError> {
+        let path = self.step_path(key);
+        fsio::create_dir(fsio::parent(&path))?;
+        let mut draft = self.draft()?;
+        draft.file().write_all(record).at("write", &path)?;
+        draft.name(&path)
+    }
+
+    fn step_path(&self, key: &Digest) -> PathBuf {
+        let hex = key.hex();
+        let (folder, _) = hex.split_at(2); // a digest has 64 digits or more
+        self.root.join("steps").join(folder).join(&hex)
+    }
+}
+
+/// A blob in the making.
+#[derive(Debug)]
+pub struct BlobWriter {
+    draft: Draft,
+    hasher: Hasher,
+    size: u64,
+    store: Store,
+}
+
+impl BlobWriter {
+    /// Syncs the blob and names it by its digest.
+    pub fn finish(self) -> Result<(Digest, Content), FileError> {
+        let digest = self.hasher.finish();
+        if let Some(content) = self.store.blob(&digest, self.size) {
+            return Ok((digest, content)); // it was here; the draft is dropped
+        }
+        let content = self.store.adopt(self.draft, &digest)?;
+        Ok((digest, content))
+    }
+}
+
+impl Write for BlobWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.draft.file().write(bytes)?;
+        self.hasher.update(&bytes[..written]);
+        self.size += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_blob_is_found_by_its_digest_and_a_cut_one_is_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path().join("store")).unwrap();
+        let (digest, content) = store.put(b"abc").unwrap();
+        assert_eq!(digest, Digest::of(b"abc"));
+        assert_eq!(store.blob(&digest, 3).unwrap().read(3).unwrap(), b"abc");
+        fs::write(content.whole_file().unwrap(), b"ab").unwrap();
+        assert!(store.blob(&digest, 3).is_none());
+        // Made again, it is whole again.
+        store.put(b"abc").unwrap();
+        assert!(store.blob(&digest, 3).is_some());
+        assert_eq!(fs::read_dir(store.root().join("drafts")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_record_is_kept_by_its_key() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path()).unwrap();
+        let key = Digest::of(b"key");
+        assert_eq!(store.step(&key), None);
+        store.record_step(&key, b"record").unwrap();
+        assert_eq!(store.step(&key).unwrap(), b"record");
+    }
+}

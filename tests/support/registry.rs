@@ -1,0 +1,414 @@
+//! A registry in this process whose faults can be chosen: a small HTTP/1.1 server over
+//! `TcpListener`, a thread for each connection, blobs in memory. It keeps a log of what it was
+//! asked, and counts the bytes of blobs that it was sent.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+use talosmith::base::Digest;
+
+/// What the registry does wrong, or demands.
+#[derive(Clone, Default)]
+pub(crate) struct Faults {
+    /// Bearer tokens of its own token server are demanded.
+    pub(crate) bearer: bool,
+    /// This value of `Authorization` is demanded; with `bearer`, of the token server's clients.
+    pub(crate) basic: Option<String>,
+    /// The refresh token that the token server demands.
+    pub(crate) refresh: Option<String>,
+    /// The realm, if the token server is elsewhere.
+    pub(crate) realm: Option<String>,
+    /// A token is good for so many requests.
+    pub(crate) token_uses: Option<usize>,
+    /// `expires_in` of its tokens.
+    pub(crate) expires_in: Option<u64>,
+    /// GETs of blobs are redirected there (scheme and host).
+    pub(crate) redirect: Option<String>,
+    /// A mount is answered with 202.
+    pub(crate) mount_refused: bool,
+    /// PUTs are answered without `Location` and digest.
+    pub(crate) bare_answers: bool,
+    /// Upload URLs are absolute.
+    pub(crate) absolute_location: bool,
+    /// One bit of each blob is wrong.
+    pub(crate) corrupt: bool,
+    /// The connection ends in the middle of a blob.
+    pub(crate) truncate: bool,
+    /// Blobs have an extra byte and no announced length.
+    pub(crate) overlong: bool,
+    /// The digest that is claimed for a manifest.
+    pub(crate) claimed: Option<String>,
+    /// HEAD is answered with 405.
+    pub(crate) no_head: bool,
+    /// Uploads are refused with this status and body.
+    pub(crate) refuse_upload: Option<(u16, String)>,
+    /// Tags on a page.
+    pub(crate) page: Option<usize>,
+}
+
+/// One request as it came.
+#[derive(Debug, Clone)]
+pub(crate) struct Asked {
+    pub(crate) method: String,
+    pub(crate) path: String,
+    pub(crate) authorization: Option<String>,
+    pub(crate) body: Vec<u8>,
+}
+
+#[derive(Default)]
+struct State {
+    faults: Faults,
+    blobs: BTreeMap<(String, String), Vec<u8>>,
+    manifests: BTreeMap<(String, String), (String, Vec<u8>)>,
+    tokens: BTreeMap<String, (String, usize)>,
+    sessions: usize,
+    log: Vec<Asked>,
+}
+
+/// A running registry; it ends with the process.
+#[derive(Clone)]
+pub(crate) struct FakeRegistry {
+    pub(crate) host: String,
+    state: Arc<Mutex<State>>,
+}
+
+impl FakeRegistry {
+    pub(crate) fn start(faults: Faults) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let host = listener.local_addr().unwrap().to_string();
+        let state = Arc::new(Mutex::new(State { faults, ..State::default() }));
+        let fake = Self { host, state };
+        let server = fake.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let server = server.clone();
+                std::thread::spawn(move || while server.serve_one(&stream).is_some() {});
+            }
+        });
+        fake
+    }
+
+    /// Serves what arrives on `stream`, which may be TLS.
+    pub(crate) fn serve(&self, stream: impl Read + Write) {
+        let mut stream = BufReader::new(stream);
+        while self.exchange(&mut stream).is_some() {}
+    }
+
+    fn serve_one(&self, stream: &TcpStream) -> Option<()> {
+        stream.set_nodelay(true).ok()?;
+        let mut stream = BufReader::new(stream);
+        while self.exchange(&mut stream).is_some() {}
+        None
+    }
+
+    pub(crate) fn add_blob(&self, repository: &str, bytes: &[u8]) {
+        let digest = Digest::of(bytes).to_string();
+        self.state.lock().unwrap().blobs.insert((repository.to_owned(), digest), bytes.to_vec());
+    }
+
+    pub(crate) fn add_manifest(&self, repository: &str, name: &str, media_type: &str, bytes: &[u8]) {
+        let value = (media_type.to_owned(), bytes.to_vec());
+        self.state.lock().unwrap().manifests.insert((repository.to_owned(), name.to_owned()), value);
+    }
+
+    pub(crate) fn blob(&self, repository: &str, digest: &Digest) -> Option<Vec<u8>> {
+        self.state.lock().unwrap().blobs.get(&(repository.to_owned(), digest.to_string())).cloned()
+    }
+
+    pub(crate) fn set(&self, change: impl FnOnce(&mut Faults)) {
+        change(&mut self.state.lock().unwrap().faults);
+    }
+
+    pub(crate) fn log(&self) -> Vec<Asked> {
+        self.state.lock().unwrap().log.clone()
+    }
+
+    /// Requests with `method` whose path contains `part`.
+    pub(crate) fn count(&self, method: &str, part: &str) -> usize {
+        self.log().iter().filter(|asked| asked.method == method && asked.path.contains(part)).count()
+    }
+
+    /// Bytes of blobs that were sent here.
+    pub(crate) fn uploaded(&self) -> usize {
+        let uploads = |asked: &&Asked| asked.method == "PUT" && asked.path.contains("/blobs/uploads/");
+        self.log().iter().filter(uploads).map(|asked| asked.body.len()).sum()
+    }
+
+    fn exchange<S: Read + Write>(&self, stream: &mut BufReader<S>) -> Option<()> {
+        let mut line = String::new();
+        match stream.read_line(&mut line) {
+            Ok(0) => return None,
+            Ok(_) => {}
+            // No text: a TLS greeting, which servers of plain HTTP answer so.
+            Err(_) => return stream.get_mut().write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").ok().and(None),
+        }
+        let mut words = line.split_whitespace();
+        let (method, path) = (words.next()?.to_owned(), words.next()?.to_owned());
+        let mut headers = BTreeMap::new();
+        loop {
+            let mut line = String::new();
+            stream.read_line(&mut line).ok().filter(|n| *n > 0)?;
+            match line.trim().split_once(':') {
+                Some((name, value)) => headers.insert(name.to_ascii_lowercase(), value.trim().to_owned()),
+                None => break,
+            };
+        }
+        let length = headers.get("content-length").map_or(0, |text| text.parse().unwrap());
+        let mut body = Vec::new();
+        (&mut *stream).take(length).read_to_end(&mut body).ok()?;
+        let whole = body.len() as u64 == length;
+        let asked = Asked { method, path, authorization: headers.remove("authorization"), body };
+        let mut state = self.state.lock().unwrap();
+        state.log.push(asked.clone());
+        if !whole {
+            return None; // the client gave up: nothing is stored
+        }
+        let media_type = headers.get("content-type").cloned().unwrap_or_default();
+        let reply = state.answer(&self.host, &asked, media_type);
+        drop(state);
+        reply.write(&asked.method, stream.get_mut())
+    }
+}
+
+struct Reply {
+    status: u16,
+    headers: Vec<(&'static str, String)>,
+    body: Vec<u8>,
+    /// Write so many bytes less than announced and close.
+    cut: bool,
+    /// Announce no length and close at the end.
+    unannounced: bool,
+}
+
+impl Reply {
+    fn new(status: u16) -> Self {
+        Self { status, headers: Vec::new(), body: Vec::new(), cut: false, unannounced: false }
+    }
+
+    fn header(mut self, name: &'static str, value: impl ToString) -> Self {
+        self.headers.push((name, value.to_string()));
+        self
+    }
+
+    fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    fn write(mut self, method: &str, stream: &mut impl Write) -> Option<()> {
+        let mut head = format!("HTTP/1.1 {} x\r\n", self.status);
+        for (name, value) in &self.headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        match self.unannounced {
+            true => head.push_str("connection: close\r\n"),
+            false => head.push_str(&format!("content-length: {}\r\n", self.body.len())),
+        }
+        if self.cut {
+            self.body.truncate(self.body.len() / 2);
+        }
+        let mut bytes = format!("{head}\r\n").into_bytes();
+        if method != "HEAD" {
+            bytes.extend(&self.body);
+        }
+        stream.write_all(&bytes).and_then(|()| stream.flush()).ok()?;
+        (!self.cut && !self.unannounced).then_some(())
+    }
+}
+
+impl State {
+    fn answer(&mut self, host: &str, asked: &Asked, media_type: String) -> Reply {
+        let (path, query) = asked.path.split_once('?').unwrap_or((&asked.path, ""));
+        if path == "/token" {
+            return self.token(asked, query);
+        }
+        if let Some(refusal) = self.gate(host, asked) {
+            return refusal;
+        }
+        let Some(rest) = path.strip_prefix("/v2/") else { return Reply::new(404) };
+        if let Some((repository, name)) = rest.split_once("/manifests/") {
+            return self.manifest(asked, repository, name, media_type);
+        }
+        if let Some((repository, id)) = rest.split_once("/blobs/uploads/") {
+            return self.upload(host, asked, repository, id, query);
+        }
+        if let Some((repository, digest)) = rest.split_once("/blobs/") {
+            return self.get_blob(asked, repository, digest);
+        }
+        match rest.strip_suffix("/tags/list") {
+            Some(repository) => self.tags(repository, query),
+            None => Reply::new(404),
+        }
+    }
+
+    /// The refusal of a request without the authorization that is demanded.
+    fn gate(&mut self, host: &str, asked: &Asked) -> Option<Reply> {
+        let realm = self.faults.realm.clone().unwrap_or_else(|| format!("http://{host}/token"));
+        let given = asked.authorization.clone().unwrap_or_default();
+        if !self.faults.bearer {
+            let wanted = self.faults.basic.clone()?;
+            let challenge = Reply::new(401).header("WWW-Authenticate", "Basic realm=\"x\"");
+            return (given != wanted).then_some(challenge);
+        }
+        let repository = asked.path.strip_prefix("/v2/").unwrap_or_default();
+        if let Some((scopes, left)) = given.strip_prefix("Bearer ").and_then(|t| self.tokens.get_mut(t)) {
+            let covered = scopes
+                .split(' ')
+                .any(|scope| scope.split(':').nth(1).is_some_and(|name| repository.starts_with(name)));
+            if covered && *left > 0 {
+                *left -= 1;
+                return None;
+            }
+        }
+        let challenge = format!("Basic realm=\"x\", Bearer realm=\"{realm}\",service=\"fake\"");
+        Some(
+            Reply::new(401)
+                .header("WWW-Authenticate", challenge)
+                .body(r#"{"errors":[{"code":"UNAUTHORIZED"}]}"#),
+        )
+    }
+
+    fn token(&mut self, asked: &Asked, query: &str) -> Reply {
+        let form = if asked.method == "POST" {
+            String::from_utf8_lossy(&asked.body).into_owned()
+        } else {
+            query.to_owned()
+        };
+        let values = |name: &str| -> Vec<String> {
+            let pairs = form.split('&').filter_map(|pair| pair.split_once('='));
+            pairs.filter(|(key, _)| *key == name).map(|(_, value)| decode(value)).collect()
+        };
+        if let Some(wanted) = &self.faults.refresh
+            && values("refresh_token") != [wanted.clone()]
+        {
+            return Reply::new(401);
+        }
+        if self.faults.refresh.is_none()
+            && self.faults.basic.is_some()
+            && asked.authorization != self.faults.basic
+        {
+            return Reply::new(401);
+        }
+        let token = format!("t0ken-{}-t0psecret", self.tokens.len());
+        let uses = self.faults.token_uses.unwrap_or(usize::MAX);
+        self.tokens.insert(token.clone(), (values("scope").join(" "), uses));
+        let lifetime = self.faults.expires_in.map_or(String::new(), |n| format!(",\"expires_in\":{n}"));
+        Reply::new(200).body(format!("{{\"access_token\":\"{token}\"{lifetime}}}"))
+    }
+
+    fn manifest(&mut self, asked: &Asked, repository: &str, name: &str, media_type: String) -> Reply {
+        let digest = Digest::of(&asked.body).to_string();
+        if asked.method == "PUT" {
+            for name in [name, &digest] {
+                let key = (repository.to_owned(), name.to_owned());
+                self.manifests.insert(key, (media_type.clone(), asked.body.clone()));
+            }
+            let claimed = self.faults.claimed.clone().unwrap_or(digest);
+            return match self.faults.bare_answers {
+                true => Reply::new(201),
+                false => Reply::new(201).header("Docker-Content-Digest", claimed).header("Location", "/x"),
+            };
+        }
+        if asked.method == "HEAD" && self.faults.no_head {
+            return Reply::new(405);
+        }
+        let Some((media_type, bytes)) = self.manifests.get(&(repository.to_owned(), name.to_owned())) else {
+            let body = r#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}"#;
+            return Reply::new(404).body(body);
+        };
+        let claimed = self.faults.claimed.clone().unwrap_or_else(|| Digest::of(bytes).to_string());
+        Reply::new(200)
+            .header("Content-Type", media_type)
+            .header("Docker-Content-Digest", claimed)
+            .body(bytes.clone())
+    }
+
+    fn get_blob(&mut self, asked: &Asked, repository: &str, digest: &str) -> Reply {
+        if asked.method == "HEAD" && self.faults.no_head {
+            return Reply::new(405);
+        }
+        if let (Some(other), "GET") = (&self.faults.redirect, asked.method.as_str()) {
+            return Reply::new(307).header("Location", format!("{other}{}", asked.path));
+        }
+        let Some(bytes) = self.blobs.get(&(repository.to_owned(), digest.to_owned())) else {
+            return Reply::new(404);
+        };
+        let mut reply = Reply::new(200).body(bytes.clone());
+        reply.cut = self.faults.truncate;
+        if self.faults.corrupt {
+            reply.body[0] ^= 1;
+        }
+        if self.faults.overlong {
+            reply.body.push(0);
+            reply.unannounced = true;
+        }
+        reply
+    }
+
+    fn upload(&mut self, host: &str, asked: &Asked, repository: &str, id: &str, query: &str) -> Reply {
+        let value = |name: &str| {
+            let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+            pairs.filter(|(key, _)| *key == name).map(|(_, value)| decode(value)).next()
+        };
+        if let Some((status, body)) = &self.faults.refuse_upload {
+            return Reply::new(*status).body(body.clone());
+        }
+        if asked.method == "PUT" {
+            let digest = value("digest").unwrap_or_default();
+            let good = Digest::of(&asked.body).to_string() == digest;
+            if !good || id.is_empty() || value("_state").as_deref() != Some("signed-state/==") {
+                return Reply::new(400).body(r#"{"errors":[{"code":"DIGEST_INVALID"}]}"#);
+            }
+            self.blobs.insert((repository.to_owned(), digest), asked.body.clone());
+            return Reply::new(201);
+        }
+        if asked.method == "DELETE" {
+            return Reply::new(204);
+        }
+        if let (Some(digest), Some(from), false) = (value("mount"), value("from"), self.faults.mount_refused)
+            && let Some(bytes) = self.blobs.get(&(from, digest.clone())).cloned()
+        {
+            self.blobs.insert((repository.to_owned(), digest), bytes);
+            return Reply::new(201);
+        }
+        self.sessions += 1;
+        let path = format!("/v2/{repository}/blobs/uploads/{}?_state=signed-state%2F%3D%3D", self.sessions);
+        match self.faults.absolute_location {
+            true => Reply::new(202).header("Location", format!("http://{host}{path}")),
+            false => Reply::new(202).header("Location", path),
+        }
+    }
+
+    fn tags(&self, repository: &str, query: &str) -> Reply {
+        let names = self.manifests.keys().filter(|(of, name)| of == repository && !name.contains(':'));
+        let names: Vec<_> = names.map(|(_, name)| format!("{name:?}")).collect();
+        let page = self.faults.page.unwrap_or(usize::MAX);
+        let from: usize = query.strip_prefix("from=").map_or(0, |text| text.parse().unwrap());
+        let shown: Vec<_> = names.iter().skip(from).take(page).cloned().collect();
+        let reply = Reply::new(200).body(format!(r#"{{"name":"x","tags":[{}]}}"#, shown.join(",")));
+        match from.saturating_add(page) < names.len() {
+            true => reply
+                .header("Link", format!("</v2/{repository}/tags/list?from={}>; rel=\"next\"", from + page)),
+            false => reply,
+        }
+    }
+}
+
+/// Undoes the encoding of a form.
+fn decode(text: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        match byte {
+            b'+' => bytes.push(b' '),
+            b'%' => {
+                let hex: String = rest.by_ref().take(2).map(char::from).collect();
+                bytes.push(u8::from_str_radix(&hex, 16).unwrap());
+            }
+            byte => bytes.push(byte),
+        }
+    }
+    String::from_utf8(bytes).unwrap()
+}

@@ -8,8 +8,10 @@
 //! | [`archive`] | the file tree and its formats |
 //! | [`image`] | OCI values, the store, and the media |
 //! | [`kmod`] | what kernel modules say of themselves |
+//! | [`talos`] | what Talos demands of an image |
 
 pub mod archive;
 pub mod base;
 pub mod image;
 pub mod kmod;
+pub mod talos;

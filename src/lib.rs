@@ -9,9 +9,11 @@
 //! | [`image`] | OCI values, the store, and the media |
 //! | [`kmod`] | what kernel modules say of themselves |
 //! | [`talos`] | what Talos demands of an image |
+//! | [`check`] | one rule a function, each with a stable code |
 
 pub mod archive;
 pub mod base;
+pub mod check;
 pub mod image;
 pub mod kmod;
 pub mod talos;

@@ -1,0 +1,23 @@
+//! The checks: will it boot?
+//!
+//! | module | what |
+//! |---|---|
+//! | [`mod@rules`] | the table of all rules, each with a stable code |
+//! | [`finding`] | what a rule found, and the report of all findings |
+//! | [`extension`] | rules for the files of an extension image |
+//! | [`mod@judge`] | all of them, put together |
+//! | [`modules`] | rules for the kernel modules in it |
+//!
+//! A rule is one function from values to findings. It reads nothing but the contents that it is
+//! given; where it could not check, that is an error and no finding.
+
+pub mod extension;
+pub mod finding;
+pub mod judge;
+pub mod modules;
+pub mod rules;
+
+pub use finding::{Finding, Report, Severity};
+pub use judge::{ExtensionInput, extension as judge_extension};
+pub use modules::CheckError;
+pub use rules::{Code, Rule, rules, table_markdown};

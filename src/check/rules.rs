@@ -1,0 +1,252 @@
+//! The table of all rules. The list that the command line prints, the table of the README and the
+//! codes in results come from here.
+//!
+//! A code is never given to another rule, and a rule that goes leaves its code unused: scripts name
+//! them. The hundreds tell the room: 01 files of an extension, 02 kernel modules, 03 the manifest,
+//! 04 service specifications.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Serialize, Serializer};
+
+use super::finding::Severity;
+use crate::base::suggest::nearest;
+
+/// One rule of the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Rule {
+    /// Its code, such as `TS0101`.
+    pub code: Code,
+    /// Its name, such as `unexpected-entry`.
+    pub name: &'static str,
+    /// How grave a finding is, unless the finding itself says otherwise.
+    pub severity: Severity,
+    /// What is found.
+    pub title: &'static str,
+    /// What it protects from, in one sentence.
+    pub protects: &'static str,
+    /// The first version of this program that has it.
+    pub since: &'static str,
+    #[serde(skip)]
+    text: &'static str,
+}
+
+/// Makes the enum and the table from one list, so that neither can lack an entry of the other, and
+/// both have one order.
+macro_rules! table {
+    ($($variant:ident: $text:literal $name:literal $severity:ident since $since:literal
+       $title:literal $protects:literal)*) => {
+        /// The code of a rule. In results it is written as `TS0101`.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Code {
+            $(#[doc = $title] $variant,)*
+        }
+
+        static RULES: &[Rule] = &[$(Rule {
+            code: Code::$variant,
+            name: $name,
+            severity: Severity::$severity,
+            title: $title,
+            protects: $protects,
+            since: $since,
+            text: $text,
+        },)*];
+    };
+}
+
+table! {
+    UnexpectedEntry: "TS0101" "unexpected-entry" Error since "0.1.0"
+        "something other than `manifest.yaml` and `rootfs/` at the top level"
+        "Talos refuses the image with `unexpected file`."
+    NoRootfs: "TS0102" "no-rootfs" Error since "0.1.0"
+        "no directory `rootfs/`"
+        "Talos finds no files of the extension."
+    EmptyRootfs: "TS0103" "empty-rootfs" Warning since "0.1.0"
+        "no file below `rootfs/`"
+        "The extension installs but does nothing, mostly because a copy step matched no files."
+    PathNotAllowed: "TS0104" "path-not-allowed" Error since "0.1.0"
+        "a file where this Talos version does not want files of extensions"
+        "The extension would replace files of Talos itself, or the installer refuses it."
+    WorldWritable: "TS0105" "world-writable" Error since "0.1.0"
+        "a file or directory that everyone may write"
+        "Any process of the host may change what privileged ones run."
+    SetId: "TS0106" "set-id" Warning since "0.1.0"
+        "a set-uid or set-gid file"
+        "Whoever runs the file gets the rights of its owner."
+    SpecialFile: "TS0107" "special-file" Error since "0.1.0"
+        "a device or a fifo"
+        "The imager turns it into a regular file."
+    SymlinkLeaves: "TS0108" "symlink-leaves" Error since "0.1.0"
+        "a symlink that leads out of the root file system"
+        "Unpacking the image may write files elsewhere on the build host."
+    SymlinkDangling: "TS0109" "symlink-dangling" Info since "0.1.0"
+        "a symlink whose target is not in the extension"
+        "A misspelt target shows only at run time; it is right if Talos or another extension has it."
+    HardLink: "TS0110" "hard-link" Error since "0.1.0"
+        "a hard link"
+        "The imager makes an empty file of it."
+    PathTwice: "TS0111" "path-twice" Error since "0.1.0"
+        "a path that stands twice in the image"
+        "The imager stops at the second one."
+    CaseCollision: "TS0112" "case-collision" Info since "0.1.0"
+        "names that differ in upper and lower case only"
+        "One is lost where the image is unpacked without telling case apart; Linux has modules that differ so."
+    ModuleInvalid: "TS0201" "module-invalid" Error since "0.1.0"
+        "a kernel module that is none"
+        "The kernel refuses to load it."
+    ModuleMachine: "TS0202" "module-machine" Error since "0.1.0"
+        "a kernel module for another machine than the image's platform"
+        "The kernel refuses to load it with `Exec format error`."
+    ModuleCompressed: "TS0203" "module-compressed" Error since "0.1.0"
+        "a compressed kernel module"
+        "The loader of Talos cannot load it."
+    ModuleReleases: "TS0204" "module-releases" Warning since "0.1.0"
+        "kernel modules for several releases in one extension"
+        "A kernel finds the modules of its own release only; the others are dead weight, or a mistake."
+    ModuleVermagic: "TS0205" "module-vermagic" Error since "0.1.0"
+        "a kernel module built for another release than its directory's"
+        "The kernel refuses to load it with `Exec format error` unless both have symbol versions."
+    ModuleUnsigned: "TS0206" "module-unsigned" Warning since "0.1.0"
+        "a kernel module without a signature"
+        "A kernel that enforces signatures, as Talos' does by default, refuses it."
+    ModuleSignatureLost: "TS0207" "module-signature-lost" Warning since "0.1.0"
+        "a kernel module whose signature was damaged"
+        "The module was signed, but the kernel takes it for unsigned or refuses it."
+    ModuleMisplaced: "TS0208" "module-misplaced" Warning since "0.1.0"
+        "a kernel module outside the directories of releases"
+        "The kernel's loader does not find it."
+    ManifestMissing: "TS0301" "manifest-missing" Error since "0.1.0"
+        "no file `manifest.yaml`"
+        "Talos does not take the image for an extension."
+    ManifestInvalid: "TS0302" "manifest-invalid" Error since "0.1.0"
+        "a manifest that is no YAML, or has a value of a wrong type"
+        "Talos cannot read it and refuses the image."
+    ManifestVersion: "TS0303" "manifest-version" Error since "0.1.0"
+        "a manifest whose `version` is not `v1alpha1`"
+        "Talos refuses every other version."
+    ConstraintInvalid: "TS0304" "constraint-invalid" Error since "0.1.0"
+        "a version constraint that cannot be parsed"
+        "Talos cannot read it and refuses the image."
+    ConstraintExcludes: "TS0305" "constraint-excludes" Error since "0.1.0"
+        "a version constraint that excludes the Talos version"
+        "The installer of that version refuses the extension."
+    ManifestName: "TS0306" "manifest-name" Warning since "0.1.0"
+        "a manifest without `metadata.name`"
+        "The extension cannot be told from others in the list of a running machine."
+    ManifestUnknownKey: "TS0307" "manifest-unknown-key" Warning since "0.1.0"
+        "a key in the manifest that Talos does not know"
+        "Talos ignores it silently, so a misspelt key has no effect."
+    ManifestVersionShape: "TS0308" "manifest-version-shape" Warning since "0.1.0"
+        "a `metadata.version` of an unusual shape"
+        "The validator of the official extensions refuses it."
+    ServiceInvalid: "TS0401" "service-invalid" Error since "0.1.0"
+        "a service specification that Talos does not take"
+        "The service does not start."
+    ServiceUnknownKey: "TS0402" "service-unknown-key" Warning since "0.1.0"
+        "a key in a service specification that Talos does not know"
+        "Talos ignores it silently, so a misspelt key has no effect."
+}
+
+/// All rules, in the order of their codes.
+pub fn rules() -> &'static [Rule] {
+    RULES
+}
+
+/// The table of all rules in Markdown.
+pub fn table_markdown() -> String {
+    let mut table = String::from(
+        "| code | name | severity | finds | protects from | since |\n|---|---|---|---|---|---|\n",
+    );
+    for Rule { code, name, severity, title, protects, since, .. } in RULES {
+        table += &format!("| {code} | `{name}` | {severity} | {title} | {protects} | {since} |\n");
+    }
+    table
+}
+
+impl Code {
+    /// The rule.
+    pub fn rule(self) -> &'static Rule {
+        &RULES[self as usize] // one macro made both, in one order
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.rule().text)
+    }
+}
+
+impl Serialize for Code {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.rule().text)
+    }
+}
+
+/// A text is neither a code nor a name of a rule.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("there is no rule `{text}`")]
+pub struct NoSuchRule {
+    /// The text.
+    pub text: String,
+    /// The name that was probably meant.
+    pub nearest: Option<&'static str>,
+}
+
+impl FromStr for Code {
+    type Err = NoSuchRule;
+
+    /// Takes the code and the name.
+    fn from_str(text: &str) -> Result<Self, NoSuchRule> {
+        let rule = RULES.iter().find(|rule| rule.text == text || rule.name == text);
+        rule.map(|rule| rule.code).ok_or_else(|| NoSuchRule {
+            text: text.to_owned(),
+            nearest: nearest(text, RULES.iter().map(|rule| rule.name)),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_and_names_are_unique_in_order_and_well_formed() {
+        assert!(RULES.windows(2).all(|pair| pair[0].text < pair[1].text), "codes ascend");
+        for rule in RULES {
+            assert_eq!(rule.code.rule(), rule);
+            let digits = rule.text.strip_prefix("TS").unwrap();
+            assert!(digits.len() == 4 && digits.bytes().all(|byte| byte.is_ascii_digit()), "{}", rule.text);
+            assert!(rule.name.bytes().all(|byte| byte == b'-' || byte.is_ascii_lowercase()), "{}", rule.name);
+            assert_eq!(RULES.iter().filter(|other| other.name == rule.name).count(), 1, "{}", rule.name);
+            assert!(rule.protects.ends_with('.') && !rule.title.ends_with('.'), "{}", rule.text);
+            assert!(
+                !rule.title.contains('|') && !rule.protects.contains('|'),
+                "{}: breaks the table",
+                rule.text
+            );
+        }
+    }
+
+    #[test]
+    fn a_rule_is_named_by_code_or_name() {
+        assert_eq!("TS0110".parse(), Ok(Code::HardLink));
+        assert_eq!("hard-link".parse(), Ok(Code::HardLink));
+        let error = "hard-lnik".parse::<Code>().unwrap_err();
+        assert_eq!(
+            (error.to_string().as_str(), error.nearest),
+            ("there is no rule `hard-lnik`", Some("hard-link"))
+        );
+    }
+
+    #[test]
+    fn the_markdown_table_has_a_line_for_every_rule() {
+        let table = table_markdown();
+        assert_eq!(table.lines().count(), RULES.len() + 2);
+        assert!(table.lines().all(|line| line.matches('|').count() == 7));
+        assert!(
+            table.contains("\n| TS0110 | `hard-link` | error | a hard link | The imager makes an"),
+            "{table}"
+        );
+    }
+}

@@ -10,10 +10,14 @@
 //! | [`kmod`] | what kernel modules say of themselves |
 //! | [`talos`] | what Talos demands of an image |
 //! | [`check`] | one rule a function, each with a stable code |
+//! | [`plan`] | steps, their keys, and the engine that runs them |
+//! | [`cli`] | the command line |
 
 pub mod archive;
 pub mod base;
 pub mod check;
+pub mod cli;
 pub mod image;
 pub mod kmod;
+pub mod plan;
 pub mod talos;

@@ -1,3 +1,7 @@
-//! The binary.
+//! The binary: words in, exit code out. Everything else is the library's.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    talosmith::cli::run(std::env::args_os())
+}

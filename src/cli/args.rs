@@ -1,0 +1,298 @@
+//! The words of the command line. Texts here are the help, the man page and the completions.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+
+/// Assembles Talos Linux images natively: no daemon, no root, no other program.
+#[derive(Debug, Parser)]
+#[command(
+    name = "talosmith",
+    version,
+    max_term_width = 100,
+    arg_required_else_help = true,
+    propagate_version = true,
+    after_help = AFTER_HELP
+)]
+pub struct Args {
+    /// What holds for every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const AFTER_HELP: &str = "\
+References: docker://HOST/NAME:TAG[@DIGEST], oci:DIR[:NAME], oci-archive:FILE[:NAME],
+docker-archive:FILE[:TAG], dir:DIR (a plain tree). A word that begins with `.` or `/`, or ends in `/`
+or `.tar`, is a path; one whose first part has a `.` or a `:` is an image in a registry.
+
+Exit codes: 0 done, 1 findings or differences, 2 usage, 3 input, 4 network or registry, 5 output,
+6 delegated tool, 70 internal error, 130 interrupted.";
+
+/// Options of every command, before or after its name.
+#[derive(Debug, Clone, ClapArgs)]
+pub struct Global {
+    /// Folder for blobs and results of steps [default: $XDG_CACHE_HOME/talosmith, ~/.cache/talosmith]
+    #[arg(long, global = true, value_name = "DIR", help_heading = "Global options")]
+    pub cache: Option<PathBuf>,
+    /// Threads that compress, and transfers at once [default: the number of processors]
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024), help_heading = "Global options")]
+    pub jobs: Option<u16>,
+    /// Print results and errors as JSON
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub json: bool,
+    /// Use no network: what would need it is an error that names what is missing
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub offline: bool,
+    /// Speak plain HTTP to registries (loopback addresses always do)
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub insecure: bool,
+    /// Credentials, in the form of docker's config.json or podman's auth.json
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "REGISTRY_AUTH_FILE",
+        hide_env_values = true,
+        help_heading = "Global options"
+    )]
+    pub auth_file: Option<PathBuf>,
+    /// Trust the certificates in FILE (PEM) for registries, beside the system's
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Global options")]
+    pub tls_ca: Option<PathBuf>,
+    /// Print results and errors only
+    #[arg(long, short, global = true, conflicts_with = "verbose", help_heading = "Global options")]
+    pub quiet: bool,
+    /// Print what was found in the cache and what is asked of registries
+    #[arg(long, short, global = true, help_heading = "Global options")]
+    pub verbose: bool,
+    /// Colours: on a terminal (and NO_COLOR is not set), always, or never
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", help_heading = "Global options")]
+    pub color: When,
+}
+
+/// When to do something that suits a terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum When {
+    /// On a terminal.
+    Auto,
+    /// In any case.
+    Always,
+    /// In no case.
+    Never,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make an extension image of module files, firmware, folders and other images
+    Extension(Box<Extension>),
+    /// Check an image or a folder: what would fail at boot is found here
+    Check(Check),
+    /// Say what an image is and what is in it
+    Inspect(Inspect),
+    /// Say what differs between two images or folders, file by file
+    Diff(Diff),
+    /// Copy an image between any two media
+    Copy(Copy),
+    /// Begin an extension: a folder with a manifest, a rootfs and a README
+    New(New),
+    /// Print a shell's completions
+    Completions(Completions),
+    /// Print the manual page (roff)
+    Man,
+}
+
+impl Command {
+    /// The command's word.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Extension(_) => "extension",
+            Self::Check(_) => "check",
+            Self::Inspect(_) => "inspect",
+            Self::Diff(_) => "diff",
+            Self::Copy(_) => "copy",
+            Self::New(_) => "new",
+            Self::Completions(_) => "completions",
+            Self::Man => "man",
+        }
+    }
+}
+
+/// `talosmith extension`
+#[derive(Debug, ClapArgs)]
+pub struct Extension {
+    /// Folder with manifest.yaml (or manifest.yaml.tmpl and vars.yaml) and rootfs/
+    #[arg(value_name = "DIR")]
+    pub directory: Option<PathBuf>,
+    /// Where to write the image; may be given several times
+    #[arg(long, short, value_name = "REFERENCE", required = true)]
+    pub output: Vec<String>,
+    /// The manifest, if it is not DIR/manifest.yaml
+    #[arg(long, value_name = "FILE", help_heading = "Inputs")]
+    pub manifest: Option<PathBuf>,
+    /// Kernel module (.ko, .ko.zst, .ko.xz, .ko.gz): goes to usr/lib/modules/RELEASE/extras/
+    #[arg(long = "module", value_name = "FILE", help_heading = "Inputs")]
+    pub modules: Vec<String>,
+    /// Firmware file: goes to usr/lib/firmware/[SUBDIR/]
+    #[arg(long, value_name = "FILE[:SUBDIR]", help_heading = "Inputs")]
+    pub firmware: Vec<String>,
+    /// File SRC as /DST of the rootfs
+    #[arg(long = "file", value_name = "SRC:DST", help_heading = "Inputs")]
+    pub files: Vec<String>,
+    /// Everything in DIR, below /PREFIX of the rootfs
+    #[arg(long = "tree", value_name = "DIR[:PREFIX]", help_heading = "Inputs")]
+    pub trees: Vec<String>,
+    /// File or folder /SRC of another image, as /DST of the rootfs [default: as /SRC]
+    #[arg(long = "copy", value_name = "IMAGE:SRC[:DST]", help_heading = "Inputs")]
+    pub copies: Vec<String>,
+    /// Kernel image to take the modules of --modules-list from
+    #[arg(long, value_name = "IMAGE", requires = "modules_list", help_heading = "Inputs")]
+    pub modules_from: Option<String>,
+    /// Paths below usr/lib/modules/RELEASE/, by line
+    #[arg(long, value_name = "FILE", requires = "modules_from", help_heading = "Inputs")]
+    pub modules_list: Option<PathBuf>,
+    /// Platforms, separated by commas; several make one index. `{arch}` in paths and references becomes amd64, arm64
+    #[arg(
+        long,
+        value_name = "OS/ARCH",
+        value_delimiter = ',',
+        default_value = "linux/amd64",
+        help_heading = "Image"
+    )]
+    pub platform: Vec<String>,
+    /// Media types: OCI's or Docker's (schema 2)
+    #[arg(long, value_name = "FORMAT", default_value = "oci", help_heading = "Image")]
+    pub format: FormatName,
+    /// gzip, zstd or none, with a level as in gzip:9 or zstd:19
+    #[arg(long, value_name = "NAME[:LEVEL]", default_value = "gzip", help_heading = "Image")]
+    pub compression: String,
+    /// Keep permission bits; otherwise 0755 for folders and what its owner may execute, 0644 for other files
+    #[arg(long, help_heading = "Image")]
+    pub keep_mode: bool,
+    /// SELinux label of PATH (of the rootfs) and of what is below it
+    #[arg(long = "selinux-label", value_name = "PATH=LABEL", help_heading = "Image")]
+    pub selinux_labels: Vec<String>,
+    /// Label of the image's configuration, beside those from the manifest
+    #[arg(long = "label", value_name = "KEY=VALUE", help_heading = "Image")]
+    pub labels: Vec<String>,
+    /// Annotation of the image's manifest, beside those from the manifest
+    #[arg(long = "annotation", value_name = "KEY=VALUE", help_heading = "Image")]
+    pub annotations: Vec<String>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would print the comment")]
+    pub judge: Judge,
+}
+
+/// For which Talos, and how strictly.
+#[derive(Debug, ClapArgs)]
+pub struct Judge {
+    /// Judge for this version of Talos [default: the newest that is known]
+    #[arg(long, value_name = "VERSION", help_heading = "Checks")]
+    pub talos: Option<String>,
+    /// Let findings with this code pass (see `talosmith check --list`)
+    #[arg(long = "allow", value_name = "CODE", value_delimiter = ',', help_heading = "Checks")]
+    pub allow: Vec<String>,
+}
+
+/// Names of formats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FormatName {
+    /// The OCI image specification's media types
+    Oci,
+    /// Docker's media types, schema 2
+    Docker,
+}
+
+/// `talosmith check`
+#[derive(Debug, ClapArgs)]
+pub struct Check {
+    /// Images or folders
+    #[arg(value_name = "REFERENCE", required_unless_present = "list")]
+    pub references: Vec<String>,
+    /// Of an index, check this platform only
+    #[arg(long, value_name = "OS/ARCH")]
+    pub platform: Option<String>,
+    /// What the image must be: anything else is an error
+    #[arg(long = "as", value_name = "KIND")]
+    pub kind: Option<KindName>,
+    /// Print the table of checks
+    #[arg(long)]
+    pub list: bool,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would print the comment")]
+    pub judge: Judge,
+}
+
+/// Kinds that can be demanded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum KindName {
+    Extension,
+    Imager,
+    InstallerBase,
+    Installer,
+    Kernel,
+    Overlay,
+    Package,
+}
+
+/// `talosmith inspect`
+#[derive(Debug, ClapArgs)]
+pub struct Inspect {
+    /// Image or folder
+    #[arg(value_name = "REFERENCE")]
+    pub reference: String,
+    /// Of an index, show this platform only
+    #[arg(long, value_name = "OS/ARCH")]
+    pub platform: Option<String>,
+    /// List the files too
+    #[arg(long)]
+    pub files: bool,
+}
+
+/// `talosmith diff`
+#[derive(Debug, ClapArgs)]
+pub struct Diff {
+    /// One image or folder
+    #[arg(value_name = "A")]
+    pub left: String,
+    /// The other
+    #[arg(value_name = "B")]
+    pub right: String,
+    /// Of indexes, compare this platform only
+    #[arg(long, value_name = "OS/ARCH")]
+    pub platform: Option<String>,
+}
+
+/// `talosmith copy`
+#[derive(Debug, ClapArgs)]
+pub struct Copy {
+    /// The image
+    #[arg(value_name = "SRC")]
+    pub source: String,
+    /// Where to; several are written in one go
+    #[arg(value_name = "DST", required = true)]
+    pub targets: Vec<String>,
+    /// Of an index, copy this platform only
+    #[arg(long, value_name = "OS/ARCH")]
+    pub platform: Option<String>,
+}
+
+/// `talosmith new`
+#[derive(Debug, ClapArgs)]
+pub struct New {
+    /// The folder to make; its last part is the extension's name
+    #[arg(value_name = "NAME")]
+    pub name: PathBuf,
+}
+
+/// `talosmith completions`
+#[derive(Debug, ClapArgs)]
+pub struct Completions {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    pub shell: clap_complete::Shell,
+}

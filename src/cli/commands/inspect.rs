@@ -1,0 +1,88 @@
+//! `talosmith inspect`
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use super::super::args::Inspect;
+use super::super::failure::{Failure, Outcome};
+use super::super::options::{self, Options};
+use super::super::printer::{Printer, size};
+use crate::plan::inspect::{Inspection, ModuleLine, inspect};
+
+pub(super) fn run(args: &Inspect, options: &Options, printer: &Printer) -> Result<Outcome, Failure> {
+    let reference = options::reference(&args.reference)?;
+    let platform = args.platform.as_deref().map(options::platform).transpose()?;
+    let found = inspect(&options.context, &reference, platform.as_ref())?;
+    let mut text = String::new();
+    let mut values = Vec::new();
+    for one in &found.images {
+        show(one, args.files, &mut text);
+        values.push(value(one, args.files));
+    }
+    let value = json!({
+        "reference": args.reference,
+        "digest": found.digest,
+        "mediaType": found.media_type,
+        "images": values,
+    });
+    let head = match (&found.digest, &found.media_type) {
+        (Some(digest), Some(media_type)) => {
+            format!("{reference}\n  digest      {digest}\n  media type  {media_type}\n")
+        }
+        _ => format!("{reference}\n"),
+    };
+    printer.result("inspect", value, &format!("{head}{text}"));
+    Ok(Outcome::Done)
+}
+
+fn show(one: &Inspection, files: bool, text: &mut String) {
+    let mut line = |name: &str, value: &str| {
+        for value in value.lines().filter(|value| !value.is_empty()) {
+            let _ = writeln!(text, "  {name:<11} {value}"); // to a String
+        }
+    };
+    line("kind", one.kind.name());
+    line("platform", one.platform.as_deref().unwrap_or_default());
+    line("manifest", &one.manifest_digest.map(|digest| digest.to_string()).unwrap_or_default());
+    line("created", one.created.as_deref().unwrap_or_default());
+    line("entrypoint", &one.entrypoint.join(" "));
+    for (key, value) in &one.labels {
+        line("label", &format!("{key}={value}"));
+    }
+    for layer in &one.layers {
+        line("layer", &format!("{} {} {}", layer.digest, size(layer.size), layer.media_type));
+    }
+    if let Some(manifest) = &one.extension {
+        line("extension", &format!("{} {}", manifest.name, manifest.version));
+        line("author", &manifest.author);
+        line("description", &manifest.description);
+        line("talos", manifest.compatibility.as_deref().unwrap_or_default());
+    }
+    for module in &one.modules {
+        line("module", &shown(module));
+    }
+    if files {
+        for file in &one.files {
+            let target = file.target.as_ref().map(|target| format!(" -> {target}")).unwrap_or_default();
+            line("file", &format!("{} {:>10} {}{target}", file.mode, file.size.unwrap_or(0), file.path));
+        }
+    } else {
+        line("files", &one.files.len().to_string());
+    }
+}
+
+fn shown(module: &ModuleLine) -> String {
+    match &module.problem {
+        Some(problem) => format!("{} ({problem})", module.path),
+        None => format!("{} ({}, {}, {})", module.path, module.release, module.machine, module.signature),
+    }
+}
+
+fn value(one: &Inspection, files: bool) -> Value {
+    let mut value = serde_json::to_value(one).unwrap_or_default();
+    if let (false, Some(object)) = (files, value.as_object_mut()) {
+        object.insert("files".to_owned(), json!(one.files.len()));
+    }
+    value
+}

@@ -1,0 +1,75 @@
+//! The commands, one file each: options in, a plan run, results out.
+
+mod check;
+mod copy;
+mod diff;
+mod extension;
+mod inspect;
+mod new;
+
+use clap::CommandFactory as _;
+use serde_json::json;
+
+use super::args::{Args, Command};
+use super::failure::{Failure, Outcome};
+use super::options::Options;
+use super::printer::{Printer, print_out};
+use crate::plan::assemble::Written;
+
+/// Runs a command.
+pub(super) fn run(command: &Command, options: &Options, printer: &Printer) -> Result<Outcome, Failure> {
+    match command {
+        Command::Extension(args) => extension::run(args, options, printer),
+        Command::Check(args) => check::run(args, options, printer),
+        Command::Inspect(args) => inspect::run(args, options, printer),
+        Command::Diff(args) => diff::run(args, options, printer),
+        Command::Copy(args) => copy::run(args, options, printer),
+        Command::New(args) => new::run(args, printer),
+        Command::Completions(args) => {
+            let mut text = Vec::new();
+            clap_complete::generate(args.shell, &mut Args::command(), "talosmith", &mut text);
+            print_out(&String::from_utf8_lossy(&text));
+            Ok(Outcome::Done)
+        }
+        Command::Man => manual(),
+    }
+}
+
+/// One page for the program and all of its commands.
+fn manual() -> Result<Outcome, Failure> {
+    let mut text = Vec::new();
+    let mut command = Args::command();
+    command.build();
+    let render = |text: &mut Vec<u8>| -> std::io::Result<()> {
+        clap_mangen::Man::new(command.clone()).render(text)?;
+        for part in command.get_subcommands().filter(|part| part.get_name() != "help") {
+            let man = clap_mangen::Man::new(part.clone());
+            std::io::Write::write_all(
+                text,
+                format!(".SH \"TALOSMITH {}\"\n", part.get_name().to_uppercase()).as_bytes(),
+            )?;
+            man.render_description_section(text)?;
+            man.render_synopsis_section(text)?;
+            man.render_options_section(text)?;
+        }
+        Ok(())
+    };
+    render(&mut text).map_err(|error| Failure::output(error.to_string()))?;
+    print_out(&String::from_utf8_lossy(&text));
+    Ok(Outcome::Done)
+}
+
+/// Prints references with their digests, as they are written elsewhere: without `docker://`.
+fn print_written(command: &str, written: &[Written], extra: serde_json::Value, printer: &Printer) {
+    let text: String = written
+        .iter()
+        .map(|one| {
+            format!("{}@{}\n", one.reference.strip_prefix("docker://").unwrap_or(&one.reference), one.digest)
+        })
+        .collect();
+    let mut value = json!({ "written": written });
+    if let (Some(value), serde_json::Value::Object(extra)) = (value.as_object_mut(), extra) {
+        value.extend(extra);
+    }
+    printer.result(command, value, &text);
+}

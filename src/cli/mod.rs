@@ -1,0 +1,61 @@
+//! The command line: text → options → plan. The only room that prints, asks the environment or knows a
+//! terminal.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`args`] | the words, as clap reads them |
+//! | [`options`] | the words resolved against environment and defaults |
+//! | [`printer`] | results, events, errors: text, bars or JSON |
+//! | [`failure`] | library errors as exit codes and hints |
+//! | `commands` | one file a command |
+
+pub mod args;
+mod commands;
+pub mod failure;
+pub mod options;
+pub mod printer;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, FromArgMatches as _};
+
+use failure::{Failure, Outcome};
+use printer::Printer;
+
+/// Parses `words`, runs the command, prints what comes of it; gives the exit code of DESIGN's table.
+pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let words: Vec<OsString> = words.into_iter().collect();
+    let parsed = args::Args::command()
+        .try_get_matches_from(&words)
+        .and_then(|mut matches| args::Args::from_arg_matches_mut(&mut matches));
+    let args = match parsed {
+        Ok(args) => args,
+        Err(error) => return usage(&error, &words),
+    };
+    let printer = Printer::new(&args.global);
+    let outcome = options::Options::resolve(&args.global, &printer)
+        .and_then(|options| commands::run(&args.command, &options, &printer));
+    printer.settle();
+    match outcome {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::Findings) => ExitCode::from(1),
+        Err(failure) => {
+            printer.failure(args.command.name(), &failure);
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+/// Clap's own words for a wrong command line, and for `--help` and `--version`.
+fn usage(error: &clap::Error, words: &[OsString]) -> ExitCode {
+    if error.use_stderr() && words.iter().any(|word| word == "--json") {
+        let text = error.render().to_string();
+        let message = text.trim().strip_prefix("error: ").unwrap_or(text.trim()).to_owned();
+        printer::print_json_error("", &Failure::usage(message));
+        return ExitCode::from(2);
+    }
+    // A closed pipe (`talosmith --help | head -1`) is nobody's fault.
+    let _ = error.print();
+    ExitCode::from(if error.use_stderr() { 2 } else { 0 })
+}

@@ -1,0 +1,118 @@
+//! The words of the command line resolved: the environment is asked here and nowhere else.
+//!
+//! | variable | what for |
+//! |---|---|
+//! | `SOURCE_DATE_EPOCH` | the time that outputs are stamped with |
+//! | `XDG_CACHE_HOME`, `HOME` | where the cache lies |
+//! | `NO_COLOR` | no colours |
+//! | `REGISTRY_AUTH_FILE`, `DOCKER_CONFIG`, `XDG_RUNTIME_DIR`, `HOME` | where credentials lie |
+//! | `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY` | proxies |
+
+use std::env;
+use std::path::PathBuf;
+
+use super::args::{Global, Judge};
+use super::failure::Failure;
+use super::printer::Printer;
+use crate::base::{Epoch, Workers};
+use crate::check::Code;
+use crate::image::registry::{Client, Environment, Options as RegistryOptions};
+use crate::image::{Platform, Reference, Store};
+use crate::plan::Context;
+use crate::talos::version::Version;
+
+/// Options of every command, resolved.
+#[derive(Debug)]
+pub struct Options {
+    /// What steps work with.
+    pub context: Context,
+    /// `SOURCE_DATE_EPOCH`.
+    pub epoch: Option<Epoch>,
+}
+
+impl Options {
+    /// Resolves the global options.
+    pub fn resolve(global: &Global, printer: &Printer) -> Result<Self, Failure> {
+        let epoch = match env::var("SOURCE_DATE_EPOCH") {
+            Err(_) => None,
+            Ok(text) => Some(Epoch::parse(&text).ok_or_else(|| {
+                Failure::usage(format!("`SOURCE_DATE_EPOCH={text}` is no time in seconds since 1970"))
+            })?),
+        };
+        let workers = global.jobs.map_or_else(Workers::default, |jobs| Workers::new(usize::from(jobs)));
+        let events = printer.events();
+        let options = RegistryOptions {
+            insecure: global.insecure,
+            offline: global.offline,
+            tls_ca: global.tls_ca.clone(),
+            auth_file: global.auth_file.clone(),
+            jobs: workers.jobs(),
+            environment: Environment::from_lookup(|name| env::var_os(name)),
+        };
+        let client = Client::new(options, events.clone());
+        let store = Store::open(cache_folder(global)?).map_err(|error| {
+            Failure::output(error.to_string())
+                .hint(Some("`--cache DIR` names another folder for the cache".to_owned()))
+        })?;
+        Ok(Self { context: Context { store, workers, client, events }, epoch })
+    }
+}
+
+/// `--cache`, else the XDG base directory specification's place.
+fn cache_folder(global: &Global) -> Result<PathBuf, Failure> {
+    let absolute = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    global
+        .cache
+        .clone()
+        .or_else(|| absolute("XDG_CACHE_HOME").map(|folder| folder.join("talosmith")))
+        .or_else(|| absolute("HOME").map(|folder| folder.join(".cache/talosmith")))
+        .ok_or_else(|| {
+            Failure::usage("there is no folder for the cache: neither `XDG_CACHE_HOME` nor `HOME` is set")
+                .hint(Some("give `--cache DIR`".to_owned()))
+        })
+}
+
+/// Parses a reference, with both spellings as a hint where it is ambiguous.
+pub fn reference(text: &str) -> Result<Reference, Failure> {
+    text.parse().map_err(|error: crate::image::reference::ReferenceError| {
+        Failure::usage(error.to_string()).hint(error.hint())
+    })
+}
+
+/// Parses a platform.
+pub fn platform(text: &str) -> Result<Platform, Failure> {
+    text.parse().map_err(|error: crate::image::platform::PlatformError| Failure::usage(error.to_string()))
+}
+
+/// Parses the Talos version to judge for.
+pub fn talos(judge: &Judge) -> Result<Option<Version>, Failure> {
+    judge
+        .talos
+        .as_deref()
+        .map(|text| {
+            text.parse()
+                .map_err(|error: crate::talos::version::VersionError| Failure::usage(error.to_string()))
+        })
+        .transpose()
+}
+
+/// Parses the codes to be let pass: a slip of the hand must not look like a pass.
+pub fn allowed(judge: &Judge) -> Result<Vec<Code>, Failure> {
+    let parse = |text: &String| {
+        text.parse().map_err(|error: crate::check::rules::NoSuchRule| {
+            let hint = error.nearest.map(|name| format!("did you mean `{name}`?"));
+            let list = || "`talosmith check --list` prints them".to_owned();
+            Failure::usage(format!("`--allow {text}`: there is no such check"))
+                .hint(hint.or_else(|| Some(list())))
+        })
+    };
+    judge.allow.iter().map(parse).collect()
+}
+
+/// Splits `KEY=VALUE`.
+pub fn pair(option: &str, text: &str) -> Result<(String, String), Failure> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err(Failure::usage(format!("`{option} {text}` is no `KEY=VALUE`"))),
+    }
+}

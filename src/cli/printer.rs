@@ -1,0 +1,258 @@
+//! What the user sees: results on standard output, everything else on standard error. Bars only on a
+//! terminal and only for what takes over a second; in a pipe one line for each large step.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::{Value, json};
+
+use super::args::{Global, When};
+use super::failure::Failure;
+use crate::base::{Event, Events};
+use crate::check::{Finding, Report, Severity};
+
+/// The version of the JSON that is printed; it changes when a key goes away or changes its meaning.
+const SCHEMA: &str = "talosmith/v1";
+/// A step of at least so many bytes gets a line in a pipe.
+const LARGE: u64 = 8 << 20;
+/// A bar appears when a step has taken so long.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Prints.
+#[derive(Clone)]
+pub struct Printer {
+    json: bool,
+    quiet: bool,
+    verbose: bool,
+    color: bool,
+    bars: Option<MultiProgress>,
+    running: Arc<Mutex<HashMap<u64, Running>>>,
+}
+
+struct Running {
+    step: &'static str,
+    subject: String,
+    total: Option<u64>,
+    done: u64,
+    since: Instant,
+    bar: Option<ProgressBar>,
+}
+
+impl Printer {
+    /// A printer for these options.
+    pub fn new(global: &Global) -> Self {
+        let terminal = io::stderr().is_terminal();
+        let color = match global.color {
+            When::Always => true,
+            When::Never => false,
+            When::Auto => terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+        };
+        let bars = terminal && !global.quiet && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+        Self {
+            json: global.json,
+            quiet: global.quiet,
+            verbose: global.verbose,
+            color,
+            bars: bars.then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr())),
+            running: Arc::default(),
+        }
+    }
+
+    /// Whether results are JSON.
+    pub fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// The listener for the engine.
+    pub fn events(&self) -> Events {
+        let printer = self.clone();
+        Events::new(move |event| printer.event(event))
+    }
+
+    /// Prints a result: a JSON document, or the text.
+    pub fn result(&self, command: &str, value: Value, text: &str) {
+        self.settle();
+        if self.json {
+            print_out(&format!("{}\n", json!({"schema": SCHEMA, "command": command, "result": value})));
+        } else {
+            print_out(text);
+        }
+    }
+
+    /// Prints the findings that did not stop the command. With `--json` they are part of the result.
+    pub fn findings(&self, report: &Report) {
+        if !self.json {
+            for finding in report.findings() {
+                if finding.severity == Severity::Warning && !self.quiet || self.verbose {
+                    self.say(&self.finding(finding));
+                }
+            }
+        }
+    }
+
+    /// A finding as text.
+    pub fn finding(&self, finding: &Finding) -> String {
+        let (word, color) = match finding.severity {
+            Severity::Error => ("error", RED),
+            Severity::Warning => ("warning", YELLOW),
+            Severity::Info => ("info", CYAN),
+        };
+        let mut text = format!("{}: {} [{}]\n", self.paint(word, color), finding.message, finding.code);
+        for line in finding.lines() {
+            let _ = writeln!(text, "  {line}"); // to a String
+        }
+        if let Some(hint) = &finding.hint {
+            let _ = writeln!(text, "{}: {hint}", self.paint("hint", GREEN));
+        }
+        text
+    }
+
+    /// Prints an error.
+    pub fn failure(&self, command: &str, failure: &Failure) {
+        if self.json {
+            print_json_error(command, failure);
+            return;
+        }
+        let mut text = String::new();
+        if let Some(report) = &failure.report {
+            for finding in report.findings() {
+                if finding.severity != Severity::Info || self.verbose {
+                    text.push_str(&self.finding(finding));
+                }
+            }
+        }
+        let _ = writeln!(text, "{}: {}", self.paint("error", RED), failure.message);
+        for line in &failure.details {
+            let _ = writeln!(text, "  {line}");
+        }
+        if let Some(hint) = &failure.hint {
+            let _ = writeln!(text, "{}: {hint}", self.paint("hint", GREEN));
+        }
+        self.say(&text);
+    }
+
+    /// Takes bars that are left off the screen.
+    pub fn settle(&self) {
+        for (_, running) in self.running().drain() {
+            if let Some(bar) = running.bar {
+                bar.finish_and_clear();
+            }
+        }
+    }
+
+    fn running(&self) -> MutexGuard<'_, HashMap<u64, Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn event(&self, event: Event) {
+        match event {
+            Event::Started { id, step, subject, total } => {
+                let running = Running { step, subject, total, done: 0, since: Instant::now(), bar: None };
+                self.running().insert(id, running);
+            }
+            Event::Advanced { id, bytes } => self.advanced(id, bytes),
+            Event::Finished { id, outcome, failed } => self.finished(id, &outcome, failed),
+            Event::Warning { text, hint } => {
+                if !self.quiet {
+                    let hint = hint
+                        .map(|hint| format!("{}: {hint}\n", self.paint("hint", GREEN)))
+                        .unwrap_or_default();
+                    self.say(&format!("{}: {text}\n{hint}", self.paint("warning", YELLOW)));
+                }
+            }
+            Event::Detail(text) => {
+                if self.verbose {
+                    self.say(&format!("{}\n", self.paint(&text, DIM)));
+                }
+            }
+        }
+    }
+
+    fn advanced(&self, id: u64, bytes: u64) {
+        let mut running = self.running();
+        let Some(step) = running.get_mut(&id) else { return };
+        step.done += bytes;
+        let Some(bars) = &self.bars else { return };
+        if step.bar.is_none() && step.since.elapsed() >= PATIENCE {
+            let bar = bars.add(ProgressBar::new(step.total.unwrap_or(0)).with_elapsed(step.since.elapsed()));
+            let template = match step.total {
+                Some(_) => "{msg} [{bar:24}] {bytes}/{total_bytes} {bytes_per_sec}",
+                None => "{msg} {bytes} {bytes_per_sec}",
+            };
+            if let Ok(style) = ProgressStyle::with_template(template) {
+                bar.set_style(style.progress_chars("=> "));
+            }
+            bar.set_message(format!("{} {}", step.step, step.subject));
+            step.bar = Some(bar);
+        }
+        if let Some(bar) = &step.bar {
+            bar.set_position(step.total.map_or(step.done, |total| step.done.min(total)));
+        }
+    }
+
+    fn finished(&self, id: u64, outcome: &str, failed: bool) {
+        let Some(step) = self.running().remove(&id) else { return };
+        if let Some(bar) = &step.bar {
+            bar.finish_and_clear();
+        }
+        let large = step.total.unwrap_or(0) >= LARGE || step.since.elapsed() >= PATIENCE;
+        if failed || self.quiet || !(large || self.verbose) {
+            return;
+        }
+        let outcome = if outcome.is_empty() { String::new() } else { format!(": {outcome}") };
+        self.say(&format!("{} {}{outcome}\n", step.step, step.subject));
+    }
+
+    /// Writes to standard error, above the bars.
+    fn say(&self, text: &str) {
+        let write = || {
+            let _ = io::stderr().write_all(text.as_bytes()); // nowhere is left to complain
+        };
+        match &self.bars {
+            Some(bars) => bars.suspend(write),
+            None => write(),
+        }
+    }
+
+    fn paint(&self, text: &str, color: &str) -> String {
+        if self.color { format!("\x1b[{color}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+}
+
+const RED: &str = "1;31";
+const YELLOW: &str = "1;33";
+const GREEN: &str = "1;32";
+const CYAN: &str = "1;36";
+const DIM: &str = "2";
+
+/// An error in JSON, on standard output as every result is.
+pub(super) fn print_json_error(command: &str, failure: &Failure) {
+    let error = json!({
+        "kind": failure.kind,
+        "exitCode": failure.code,
+        "message": failure.message,
+        "details": failure.details,
+        "hint": failure.hint,
+        "findings": failure.report.as_ref().map(|report| report.findings().to_vec()),
+    });
+    print_out(&format!("{}\n", json!({"schema": SCHEMA, "command": command, "error": error})));
+}
+
+/// Writes to standard output. A reader that went away (`| head`) is no error.
+pub(super) fn print_out(text: &str) {
+    let mut out = io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// A size for people: `21.5 MB`, powers of ten as in the tools' own figures.
+pub fn size(bytes: u64) -> String {
+    let units = [("GB", 1_000_000_000), ("MB", 1_000_000), ("kB", 1_000)];
+    match units.iter().find(|(_, unit)| bytes >= *unit) {
+        Some((name, unit)) => format!("{:.1} {name}", bytes as f64 / *unit as f64),
+        None => format!("{bytes} bytes"),
+    }
+}

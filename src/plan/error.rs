@@ -1,0 +1,126 @@
+//! What can go wrong in a plan. Errors keep their sources; the command line turns them into exit
+//! codes and prints the details and the hint.
+
+use std::path::PathBuf;
+
+use crate::archive::TreeError;
+use crate::archive::tar::{TarError, WriteError};
+use crate::base::Digest;
+use crate::base::fsio::FileError;
+use crate::check::{CheckError, Report};
+use crate::image::MediaError;
+use crate::image::document::{DocumentError, WalkError};
+
+/// An error of a plan or of one of its steps.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Something that the user gave is not as it must be.
+    #[error(transparent)]
+    Input(#[from] Box<Problem>),
+    /// The checks found errors.
+    #[error("nothing was written: {}", .0.summary())]
+    Findings(Box<Report>),
+    /// A local file.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A file to be checked cannot be read.
+    #[error(transparent)]
+    Check(#[from] CheckError),
+    /// An image or its medium.
+    #[error(transparent)]
+    Media(#[from] MediaError),
+    /// An output could not be written.
+    #[error("cannot write `{target}`")]
+    Output {
+        /// Where to.
+        target: String,
+        /// Why.
+        source: Box<Error>,
+    },
+    /// A layer of an image cannot be read.
+    #[error("layer {layer} of `{image}` cannot be read")]
+    Layer {
+        /// Which image.
+        image: String,
+        /// The layer's digest.
+        layer: Digest,
+        /// Why.
+        source: TarError,
+    },
+    /// A tar cannot be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// A tree refused an entry.
+    #[error("{origin}")]
+    Tree {
+        /// What the entry came from.
+        origin: String,
+        /// Why.
+        source: TreeError,
+    },
+    /// A blob that was in the store is not there, or damaged.
+    #[error("blob {digest} is missing from, or damaged in, the store `{}`", store.display())]
+    Vanished {
+        /// The blob.
+        digest: Digest,
+        /// The store.
+        store: PathBuf,
+    },
+    /// A mistake in this program.
+    #[error("internal error: {0}")]
+    Internal(String),
+}
+
+/// A fault in what the user gave, with everything that ends the search for it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Problem {
+    /// What is wrong: a lower-case fragment, objects in backticks.
+    pub message: String,
+    /// Lines below it: where, expected, found.
+    pub details: Vec<String>,
+    /// What to do.
+    pub hint: Option<String>,
+}
+
+impl Problem {
+    /// A problem without details.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), details: Vec::new(), hint: None }
+    }
+
+    /// Adds a line.
+    #[must_use]
+    pub fn detail(mut self, line: impl Into<String>) -> Self {
+        self.details.push(line.into());
+        self
+    }
+
+    /// Adds the hint.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+impl From<Problem> for Error {
+    fn from(problem: Problem) -> Self {
+        Self::Input(Box::new(problem))
+    }
+}
+
+impl From<WalkError<MediaError>> for Error {
+    fn from(error: WalkError<MediaError>) -> Self {
+        match error {
+            WalkError::Source(error) => error.into(),
+            WalkError::Document(error) => error.into(),
+        }
+    }
+}
+
+impl From<DocumentError> for Error {
+    fn from(error: DocumentError) -> Self {
+        Self::Media(error.into())
+    }
+}

@@ -1,0 +1,281 @@
+//! From module files, folders and images to an extension image.
+//!
+//! The order is the point: everything is gathered and checked before the first byte is compressed,
+//! and nothing is written where a check has found an error.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::assemble::{self, ImageOptions, LayerOptions, Written};
+use super::error::{Error, Problem};
+use super::flatten;
+use super::gather::{Gather, Manifests};
+use super::run::{Context, Plan};
+use super::stat_cache::StatCache;
+use super::tree_input::TreeInput;
+use crate::archive::compress::Compression;
+use crate::archive::tree::Entry;
+use crate::base::{Content, Epoch};
+use crate::check::{self, Code, Report};
+use crate::image::{Format, ImageSet, Parsed, Platform, Reference};
+use crate::talos::extension::{self, MANIFEST, ROOTFS};
+use crate::talos::manifest::Manifest;
+use crate::talos::version::Version;
+
+/// What an extension is made of and how. Paths and references may hold `{arch}`, which becomes the
+/// architecture of each platform.
+#[derive(Debug, Clone, Default)]
+pub struct ExtensionSpec {
+    /// A folder with `manifest.yaml` (or `manifest.yaml.tmpl` and `vars.yaml`) and `rootfs/`.
+    pub directory: Option<PathBuf>,
+    /// A manifest in another place.
+    pub manifest: Option<PathBuf>,
+    /// Module files, plain or compressed.
+    pub modules: Vec<String>,
+    /// `FILE[:SUBDIR]`.
+    pub firmware: Vec<String>,
+    /// `SRC:DST`.
+    pub files: Vec<String>,
+    /// `DIR[:PREFIX]`.
+    pub trees: Vec<String>,
+    /// `IMAGE:SRC[:DST]`.
+    pub copies: Vec<String>,
+    /// An image with `usr/lib/modules`, of which the listed modules are taken.
+    pub modules_from: Option<String>,
+    /// The list: paths below the release's folder, by line.
+    pub modules_list: Option<PathBuf>,
+    /// At least one.
+    pub platforms: Vec<Platform>,
+    /// Permission bits stay as they are.
+    pub keep_mode: bool,
+    /// Labels by path of the rootfs.
+    pub selinux_labels: BTreeMap<String, String>,
+    /// Of the layers.
+    pub compression: Option<Compression>,
+    /// Whose media types.
+    pub format: Format,
+    /// Labels of the configuration.
+    pub labels: BTreeMap<String, String>,
+    /// Annotations of the manifest and the index.
+    pub annotations: BTreeMap<String, String>,
+    /// `SOURCE_DATE_EPOCH`, where it is set.
+    pub epoch: Option<Epoch>,
+    /// The Talos version to judge for; the newest, if nothing says.
+    pub talos: Option<Version>,
+    /// Codes of findings that may pass.
+    pub allow: Vec<Code>,
+    /// Where to.
+    pub outputs: Vec<Reference>,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct BuiltExtension {
+    /// The outputs.
+    pub written: Vec<Written>,
+    /// Warnings and infos of the checks.
+    pub report: Report,
+    /// The manifest.
+    pub manifest: Manifest,
+}
+
+/// One platform's image before it is made.
+struct Prepared {
+    platform: Platform,
+    rootfs: TreeInput,
+    manifest: TreeInput,
+    newest: Option<Epoch>,
+}
+
+/// Builds the extension and writes it to every output.
+pub fn build(spec: &ExtensionSpec, context: &Context) -> Result<BuiltExtension, Error> {
+    let cache = StatCache::open(context.store.root().join("stat-cache"));
+    let manifests = Manifests::read(spec)?;
+    let mut prepared = Vec::new();
+    for platform in &spec.platforms {
+        let rootfs = Gather::new(spec, platform, context).rootfs(&cache)?;
+        prepared.push(prepare(spec, platform, rootfs, &manifests)?);
+    }
+    // A cache that cannot be written costs time only.
+    if let Err(error) = cache.save() {
+        context.events.detail(error.to_string());
+    }
+    let report = check(spec, &prepared, &manifests)?;
+    if report.has_errors(&spec.allow) {
+        return Err(Error::Findings(Box::new(report)));
+    }
+    let set = assemble(spec, context, &prepared, &manifests.manifest)?;
+    let fetch = |blob: &crate::image::Descriptor| {
+        context.blob(blob).map_err(|error| crate::image::MediaError::Unusable {
+            reference: context.store.root().display().to_string(),
+            why: error.to_string(),
+            hint: None,
+        })
+    };
+    let written = assemble::write(context, &spec.outputs, &set, &fetch, None)?;
+    Ok(BuiltExtension { written, report, manifest: manifests.manifest })
+}
+
+fn prepare(
+    spec: &ExtensionSpec,
+    platform: &Platform,
+    (mut rootfs, newest): (TreeInput, Option<Epoch>),
+    manifests: &Manifests,
+) -> Result<Prepared, Error> {
+    if let Some((link, target)) = extension::resolve_hard_links(&mut rootfs.tree).first() {
+        return Err(Problem::new(format!(
+            "hard link `{link}` leads to `{target}`, which is no file of this extension"
+        ))
+        .hint("copy its target too")
+        .into());
+    }
+    extension::normalise(&mut rootfs.tree, spec.keep_mode);
+    if let Some(missing) = extension::label(&mut rootfs.tree, &spec.selinux_labels).first() {
+        return Err(Problem::new(format!(
+            "`--selinux-label {missing}=…` names a path that is not in the extension"
+        ))
+        .hint("paths count from the rootfs: `usr/lib/modules`")
+        .into());
+    }
+    let mut manifest = TreeInput::default();
+    let bytes = Content::memory(manifests.bytes.clone());
+    let digest = crate::base::Digest::of(&manifests.bytes);
+    manifest.add(MANIFEST, Entry::file(0o644, bytes), Some(digest), &manifests.origin)?;
+    Ok(Prepared { platform: platform.clone(), rootfs, manifest, newest })
+}
+
+/// All checks of all platforms in one report.
+fn check(spec: &ExtensionSpec, prepared: &[Prepared], manifests: &Manifests) -> Result<Report, Error> {
+    let version = spec.talos.clone().unwrap_or(Version::NEWEST);
+    let mut report = Report::default();
+    for one in prepared {
+        let mut tree = crate::archive::Tree::new();
+        let entries = one.rootfs.tree.iter().map(|(path, entry)| (format!("{ROOTFS}/{path}"), entry));
+        let root = (ROOTFS.to_owned(), Entry::directory());
+        // Paths of a tree that already holds them: they cannot be refused below one more directory.
+        let _ = tree.insert(&root.0, root.1);
+        for (path, entry) in entries {
+            let _ = tree.insert(&path, entry.clone());
+        }
+        let _ = tree.insert(MANIFEST, Entry::file(0o644, Content::memory(manifests.bytes.clone())));
+        let origin_of = |path: Option<&str>| {
+            let rootfs =
+                path.and_then(|path| path.strip_prefix(ROOTFS)).map(|path| path.trim_start_matches('/'));
+            match rootfs.and_then(|path| one.rootfs.origin(path)) {
+                Some(origin) => origin.to_owned(),
+                None => manifests.origin.clone(),
+            }
+        };
+        let extension = check::ExtensionInput {
+            tree: &tree,
+            platform: Some(&one.platform),
+            talos: &version,
+            talos_is_given: spec.talos.is_some(),
+            duplicates: &[],
+            layer_of: &|_| None,
+            origin_of: &origin_of,
+        };
+        report = report.and(check::judge_extension(&extension)?);
+    }
+    Ok(report)
+}
+
+/// The plan proper: two layers and an image for each platform, and an index over several.
+fn assemble(
+    spec: &ExtensionSpec,
+    context: &Context,
+    prepared: &[Prepared],
+    manifest: &Manifest,
+) -> Result<ImageSet, Error> {
+    let newest = prepared.iter().filter_map(|one| one.newest).max();
+    let epoch = spec.epoch.or(newest).unwrap_or_default();
+    let compression = spec.compression.unwrap_or(Compression::GZIP);
+    let layers = LayerOptions { compression, format: spec.format, epoch };
+    let described = describe(manifest);
+    let with = |own: &BTreeMap<String, String>| described.clone().into_iter().chain(own.clone()).collect();
+    let options = ImageOptions {
+        format: spec.format,
+        epoch,
+        labels: with(&spec.labels),
+        annotations: with(&spec.annotations),
+    };
+    let mut plan = Plan::new();
+    let mut images = Vec::new();
+    for one in prepared {
+        let rootfs =
+            assemble::layer(&mut plan, &one.rootfs, ROOTFS, format!("{ROOTFS} {}", one.platform), layers);
+        let manifest =
+            assemble::layer(&mut plan, &one.manifest, "", format!("{MANIFEST} {}", one.platform), layers);
+        let parts = [(rootfs, "talosmith: rootfs"), (manifest, "talosmith: manifest.yaml")];
+        images.push((assemble::image(&mut plan, &one.platform, &parts, &options), &one.platform));
+    }
+    let index = (images.len() > 1).then(|| assemble::index(&mut plan, &images, &options));
+    let outputs = plan.run(context)?;
+    let mut set = ImageSet { documents: Vec::new(), blobs: Vec::new() };
+    let steps = images.iter().map(|(image, platform)| (*image, Some((*platform).clone())));
+    for (step, platform) in steps.chain(index.map(|index| (index, None))) {
+        let mut document = assemble::document(context, step.outputs(&outputs)?)?;
+        // A layout's index must name the platform, or the Talos imager does not find the image.
+        document.descriptor.platform = platform;
+        if let Parsed::Manifest(manifest) = document.parse()? {
+            let parts = std::iter::once(manifest.config).chain(manifest.layers);
+            for blob in parts {
+                if set.blobs.iter().all(|other| other.digest != blob.digest) {
+                    set.blobs.push(blob);
+                }
+            }
+        }
+        set.documents.push(document);
+    }
+    Ok(set)
+}
+
+/// What the manifest says, in the names that registries show (image-spec, annotations.md).
+fn describe(manifest: &Manifest) -> BTreeMap<String, String> {
+    let pairs = [
+        ("title", &manifest.name),
+        ("version", &manifest.version),
+        ("authors", &manifest.author),
+        ("description", &manifest.description),
+    ];
+    pairs
+        .into_iter()
+        .map(|(name, value)| (format!("org.opencontainers.image.{name}"), value.trim().to_owned()))
+        .filter(|(_, value)| !value.is_empty())
+        .collect()
+}
+
+/// Opens an image and picks a platform of it, as `--copy` and `--modules-from` do.
+pub(super) fn take(
+    context: &Context,
+    reference: &str,
+    platform: &Platform,
+    wanted: &str,
+) -> Result<(TreeInput, Option<Epoch>), Error> {
+    let parsed: Reference = reference.parse().map_err(|error: crate::image::reference::ReferenceError| {
+        let problem = Problem::new(error.to_string());
+        error.hint().map_or_else(|| problem.clone(), |hint| problem.clone().hint(hint))
+    })?;
+    if let Reference::Directory(directory) = &parsed {
+        let mut input = TreeInput::default();
+        input.add_directory(directory, "")?;
+        return Ok((input, None));
+    }
+    let image = crate::image::Media::from(context).open(&parsed)?;
+    let (_, manifest) = crate::image::document::select(&image, image.root.clone(), Some(platform))?;
+    let mut plan = Plan::new();
+    let step = flatten::add(&mut plan, &image, &manifest, wanted);
+    let outputs = plan.run(context)?;
+    let tree = flatten::tree(context, step.outputs(&outputs)?, reference)?;
+    Ok((tree, super::subject::created(&image, &manifest)?))
+}
+
+/// Replaces `{arch}` in a path or reference.
+pub(super) fn for_platform(text: &str, platform: &Platform) -> String {
+    text.replace("{arch}", &platform.architecture)
+}
+
+/// `path` as a string, for messages.
+pub(super) fn shown(path: &Path) -> String {
+    format!("`{}`", path.display())
+}

@@ -1,0 +1,27 @@
+//! Plans: steps with their inputs, run as soon as these are there, and not run when their result is
+//! known.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`step`] | a step, its key and its outputs |
+//! | [`run`] | the engine |
+//! | [`stat_cache`] | digests of local files, without reading them again |
+
+pub mod assemble;
+pub mod check;
+pub mod copy;
+pub mod diff;
+pub mod error;
+pub mod extension;
+pub mod flatten;
+pub mod gather;
+pub mod inspect;
+pub mod run;
+pub mod stat_cache;
+pub mod step;
+pub mod subject;
+pub mod tree_input;
+
+pub use error::Error;
+pub use run::{Context, Plan};
+pub use step::{Outputs, Progress, Step, StepId};

@@ -1,0 +1,44 @@
+//! The documents tell the truth: tables that come from the program are what the program prints.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod support;
+
+use std::path::Path;
+
+use support::World;
+
+fn readme() -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap()
+}
+
+#[test]
+fn the_readmes_table_of_checks_is_the_programs() {
+    let readme = readme();
+    let table = readme.split("<!-- checks -->\n").nth(1).unwrap().split("<!-- /checks -->").next().unwrap();
+    assert_eq!(table, World::new().ok(&["check", "--list"]));
+}
+
+#[test]
+fn every_option_of_every_command_is_in_the_manual_and_every_command_in_the_readme() {
+    let world = World::new();
+    let manual = world.ok(&["man"]).replace('\\', "");
+    let readme = readme();
+    for command in ["extension", "check", "inspect", "diff", "copy", "new"] {
+        assert!(readme.contains(&format!("`talosmith {command} ")), "{command} is not in the README");
+        assert!(manual.contains(&format!("TALOSMITH {}", command.to_uppercase())), "{command} is not in the manual");
+        let help = world.ok(&[command, "--help"]);
+        let options = help.split_whitespace().filter(|word| word.starts_with("--") && word.len() > 2);
+        for option in options.map(|word| word.trim_end_matches(|c: char| !c.is_ascii_alphanumeric())) {
+            assert!(manual.contains(option), "{option} of {command} is not in the manual");
+        }
+    }
+}
+
+#[test]
+fn completions_are_made_for_every_shell() {
+    let world = World::new();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        assert!(world.ok(&["completions", shell]).contains("modules-from"), "{shell}");
+    }
+}

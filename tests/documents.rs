@@ -26,7 +26,10 @@ fn every_option_of_every_command_is_in_the_manual_and_every_command_in_the_readm
     let readme = readme();
     for command in ["extension", "check", "inspect", "diff", "copy", "new"] {
         assert!(readme.contains(&format!("`talosmith {command} ")), "{command} is not in the README");
-        assert!(manual.contains(&format!("TALOSMITH {}", command.to_uppercase())), "{command} is not in the manual");
+        assert!(
+            manual.contains(&format!("TALOSMITH {}", command.to_uppercase())),
+            "{command} is not in the manual"
+        );
         let help = world.ok(&[command, "--help"]);
         let options = help.split_whitespace().filter(|word| word.starts_with("--") && word.len() > 2);
         for option in options.map(|word| word.trim_end_matches(|c: char| !c.is_ascii_alphanumeric())) {

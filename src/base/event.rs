@@ -2,6 +2,7 @@
 //! listens (bars on a terminal, a line for each large step in a pipe, JSON lines).
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +60,14 @@ impl Events {
         (self.0)(event);
     }
 
+    /// Tells that something has begun, of `total` bytes where that is known.
+    pub fn begin(&self, step: &'static str, subject: impl Into<String>, total: Option<u64>) -> Activity {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        self.emit(Event::Started { id, step, subject: subject.into(), total });
+        Activity { id, events: self.clone(), ended: false }
+    }
+
     /// Emits a warning.
     pub fn warn(&self, text: impl Into<String>, hint: Option<String>) {
         self.emit(Event::Warning { text: text.into(), hint });
@@ -67,6 +76,45 @@ impl Events {
     /// Emits a detail.
     pub fn detail(&self, text: impl Into<String>) {
         self.emit(Event::Detail(text.into()));
+    }
+}
+
+/// Something that is being done. Dropped before its end, it has failed.
+#[derive(Debug)]
+pub struct Activity {
+    id: u64,
+    events: Events,
+    ended: bool,
+}
+
+impl Activity {
+    /// `bytes` more are done.
+    pub fn advance(&self, bytes: u64) {
+        self.events.emit(Event::Advanced { id: self.id, bytes });
+    }
+
+    /// For who tells of bytes from other threads: see [`Event::Advanced`].
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Who is told.
+    pub fn events(&self) -> &Events {
+        &self.events
+    }
+
+    /// It is done; `outcome` is for people.
+    pub fn finish(mut self, outcome: impl Into<String>) {
+        self.ended = true;
+        self.events.emit(Event::Finished { id: self.id, outcome: outcome.into(), failed: false });
+    }
+}
+
+impl Drop for Activity {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.events.emit(Event::Finished { id: self.id, outcome: String::new(), failed: true });
+        }
     }
 }
 

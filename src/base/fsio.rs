@@ -1,8 +1,10 @@
 //! Files: errors that name their path, and outputs that are either whole or not there.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tempfile::NamedTempFile;
 
@@ -50,11 +52,29 @@ pub fn create_dir(path: &Path) -> Result<(), FileError> {
     fs::create_dir_all(path).at("create", path)
 }
 
+/// The drafts of this process that have no name yet, for [`abandon`].
+static DRAFTS: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+fn drafts() -> MutexGuard<'static, BTreeSet<PathBuf>> {
+    DRAFTS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Removes every draft that has no name yet. For a process that is about to end by a signal, where no
+/// destructor runs; the caller ends the process while it holds the result, so that no new draft begins.
+pub fn abandon() -> impl Sized {
+    let drafts = drafts();
+    for path in drafts.iter() {
+        let _ = fs::remove_file(path); // it may have been named, or never been there
+    }
+    drafts
+}
+
 /// A file in the making: written beside its destination, named only when it is whole. Dropped
 /// before that, it is gone.
 #[derive(Debug)]
 pub struct Draft {
-    file: NamedTempFile,
+    /// There until the draft is named or dropped.
+    file: Option<NamedTempFile>,
 }
 
 impl Draft {
@@ -67,30 +87,50 @@ impl Draft {
             .permissions(fs::Permissions::from_mode(0o666))
             .tempfile_in(directory)
             .at("create a file in", directory)?;
-        Ok(Self { file })
+        drafts().insert(file.path().to_owned());
+        Ok(Self { file: Some(file) })
+    }
+
+    fn inner(&self) -> &NamedTempFile {
+        // `name` takes the file together with `self`, and `drop` is the last to see either.
+        self.file.as_ref().unwrap_or_else(|| unreachable!("a draft has its file until it is named"))
     }
 
     /// The unfinished file.
     pub fn file(&mut self) -> &mut File {
-        self.file.as_file_mut()
+        match &mut self.file {
+            Some(file) => file.as_file_mut(),
+            None => unreachable!("a draft has its file until it is named"),
+        }
     }
 
     /// Its present path.
     pub fn path(&self) -> &Path {
-        self.file.path()
+        self.inner().path()
     }
 
     /// Writes the data through to the disk, so that a name given afterwards never names less.
     pub fn sync(&mut self) -> Result<(), FileError> {
-        let result = self.file.as_file().sync_data();
-        result.at("sync", self.file.path())
+        let result = self.inner().as_file().sync_data();
+        result.at("sync", self.path())
     }
 
     /// Names the file `path`, replacing what was there. The caller has synced it if it must outlive
     /// a power cut.
-    pub fn name(self, path: &Path) -> Result<(), FileError> {
-        self.file.persist(path).map_err(|error| error.error).at("create", path)?;
-        Ok(())
+    pub fn name(mut self, path: &Path) -> Result<(), FileError> {
+        let Some(file) = self.file.take() else { return Ok(()) };
+        let draft = file.path().to_owned();
+        let named = file.persist(path).map_err(|error| error.error).at("create", path);
+        drafts().remove(&draft);
+        named.map(drop)
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if let Some(file) = self.file.take() {
+            drafts().remove(file.path());
+        }
     }
 }
 

@@ -19,6 +19,6 @@ pub use chain::chain;
 pub use content::{Content, ContentReader};
 pub use digest::{Digest, DigestError, Hasher};
 pub use epoch::Epoch;
-pub use event::{Event, Events};
+pub use event::{Activity, Event, Events};
 pub use secret::Secret;
 pub use workers::Workers;

@@ -12,6 +12,7 @@
 pub mod args;
 mod commands;
 pub mod failure;
+mod interrupt;
 pub mod options;
 pub mod printer;
 
@@ -34,6 +35,7 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => return usage(&error, &words),
     };
     let printer = Printer::new(&args.global);
+    interrupt::watch(&printer);
     let outcome = options::Options::resolve(&args.global, &printer)
         .and_then(|options| commands::run(&args.command, &options, &printer));
     printer.settle();

@@ -15,7 +15,7 @@ use crate::archive::compress::{Codec, decoder};
 use crate::archive::tar::{self, TarError};
 use crate::base::fsio::{At as _, FileError};
 use crate::base::workers::each;
-use crate::base::{Content, Digest, Workers};
+use crate::base::{Content, Digest, Events, Workers};
 
 /// An image cannot be read from, or written to, its medium.
 #[derive(Debug, thiserror::Error)]
@@ -116,12 +116,20 @@ impl Opened {
         Ok(ImageSet::read(self, self.root.clone())?)
     }
 
-    /// Fetches blobs that are elsewhere, several at once.
-    pub fn prefetch(&self, blobs: &[Descriptor]) -> Result<(), MediaError> {
+    /// Fetches blobs that are elsewhere, several at once, and tells `events` of it.
+    pub fn prefetch(&self, blobs: &[Descriptor], events: &Events) -> Result<(), MediaError> {
         let OpenMedium::Remote { client, repository, store, jobs } = &self.medium else { return Ok(()) };
         let missing: Vec<Descriptor> =
             blobs.iter().filter(|blob| store.blob(&blob.digest, blob.size).is_none()).cloned().collect();
-        each(*jobs, &missing, |blob| pull(client, repository, blob, store))
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let total = missing.iter().map(|blob| blob.size).sum();
+        let activity = events.begin("pull", repository.to_string(), Some(total));
+        let progress = Progress::of(events, activity.id());
+        each(*jobs, &missing, |blob| pull(client, repository, blob, store, &progress))?;
+        activity.finish(format!("{} blobs", missing.len()));
+        Ok(())
     }
 }
 
@@ -149,7 +157,7 @@ impl Source for Opened {
                 if let Some(content) = store.blob(&descriptor.digest, descriptor.size) {
                     return Ok(content);
                 }
-                pull(client, repository, descriptor, store)?;
+                pull(client, repository, descriptor, store, &Progress::default())?;
                 store.blob(&descriptor.digest, descriptor.size).ok_or_else(|| {
                     unusable(
                         &repository.to_string(),
@@ -168,9 +176,10 @@ fn pull(
     repository: &RegistryReference,
     blob: &Descriptor,
     store: &Store,
+    progress: &Progress,
 ) -> Result<(), MediaError> {
     let mut draft = store.draft()?;
-    client.pull_blob(repository, blob, draft.file(), &Progress::default())?;
+    client.pull_blob(repository, blob, draft.file(), progress)?;
     store.adopt(draft, &blob.digest)?;
     Ok(())
 }

@@ -201,7 +201,7 @@ pub fn write(
         let (media, name) = (&media, if matches!(target, Reference::Registry(_)) { "push" } else { "write" });
         let step = Step::new(name, 1, target.to_string(), move |_, progress, _| {
             let digest = media
-                .write(target, set, fetch, source, &Transfer::of(&progress.events, progress.id))
+                .write(target, set, fetch, source, &Transfer::of(progress.events(), progress.id()))
                 .map_err(|error| Error::Output {
                     target: target.to_string(),
                     source: Box::new(error.into()),

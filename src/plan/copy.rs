@@ -24,7 +24,7 @@ pub fn copy(
     let local = image.registry().is_none();
     let to_registry = targets.iter().all(|target| matches!(target, Reference::Registry(_)));
     if !local && !to_registry {
-        image.prefetch(&set.blobs)?;
+        image.prefetch(&set.blobs, &context.events)?;
     }
     // What comes from a registry was checked when it was pulled, and a push checks what it sends; only
     // between files nobody else has looked.

@@ -252,10 +252,7 @@ pub(super) fn take(
     platform: &Platform,
     wanted: &str,
 ) -> Result<(TreeInput, Option<Epoch>), Error> {
-    let parsed: Reference = reference.parse().map_err(|error: crate::image::reference::ReferenceError| {
-        let problem = Problem::new(error.to_string());
-        error.hint().map_or_else(|| problem.clone(), |hint| problem.clone().hint(hint))
-    })?;
+    let parsed = parse(reference)?;
     if let Reference::Directory(directory) = &parsed {
         let mut input = TreeInput::default();
         input.add_directory(directory, "")?;
@@ -268,6 +265,15 @@ pub(super) fn take(
     let outputs = plan.run(context)?;
     let tree = flatten::tree(context, step.outputs(&outputs)?, reference)?;
     Ok((tree, super::subject::created(&image, &manifest)?))
+}
+
+/// Parses a reference that stands in an option's value.
+pub(super) fn parse(reference: &str) -> Result<Reference, Error> {
+    reference.parse().map_err(|error: crate::image::reference::ReferenceError| {
+        let mut problem = Problem::new(error.to_string());
+        problem.hint = error.hint();
+        problem.into()
+    })
 }
 
 /// Replaces `{arch}` in a path or reference.

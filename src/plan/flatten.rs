@@ -6,14 +6,14 @@ use std::io::{self, Read};
 
 use super::error::Error;
 use super::run::{Context, Plan};
-use super::step::{Outputs, Progress, Step, StepId};
+use super::step::{Outputs, Step, StepId};
 use super::tree_input::{Packed, Packer, TreeInput};
 use crate::archive::bounded::{Bounded, Bounds, Counted};
 use crate::archive::compress::decoder;
 use crate::archive::tar::{Contents, Reader, TarError};
 use crate::archive::tree::is_below;
 use crate::base::fsio::At as _;
-use crate::base::{Content, Digest, Hasher};
+use crate::base::{Activity, Content, Digest, Hasher};
 use crate::image::document::Source as _;
 use crate::image::flatten::Flattener;
 use crate::image::{Descriptor, Manifest, MediaError, Opened};
@@ -46,7 +46,7 @@ pub fn tree(context: &Context, outputs: &Outputs, origin: &str) -> Result<TreeIn
 
 fn flatten(
     context: &Context,
-    progress: &Progress,
+    progress: &Activity,
     image: &Opened,
     manifest: &Manifest,
     wanted: &str,
@@ -98,11 +98,11 @@ fn resolve(flat: &mut TreeInput, packed: &[Packed]) -> BTreeMap<String, u64> {
 pub fn flatten_with(
     image: &Opened,
     manifest: &Manifest,
-    progress: &Progress,
+    progress: &Activity,
     wanted: &dyn Fn(&str) -> bool,
     sink: &mut dyn FnMut(&mut dyn Read, u64) -> io::Result<Content>,
 ) -> Result<TreeInput, Error> {
-    image.prefetch(&manifest.layers)?;
+    image.prefetch(&manifest.layers, progress.events())?;
     let mut flattener = Flattener::new();
     for (index, layer) in manifest.layers.iter().enumerate() {
         let content = image.blob(layer)?;
@@ -136,7 +136,7 @@ pub fn flatten_with(
 struct Checked<'a, R: Read> {
     reader: R,
     hasher: Hasher,
-    progress: &'a Progress,
+    progress: &'a Activity,
 }
 
 impl<R: Read> Read for Checked<'_, R> {

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::check::wrong_kind;
 use super::error::{Error, Problem};
-use super::extension::{ExtensionSpec, for_platform, shown, take};
+use super::extension::{ExtensionSpec, for_platform, parse, shown, take};
 use super::run::Context;
 use super::stat_cache::StatCache;
+use super::subject::{Contents, load};
 use super::tree_input::TreeInput;
 use crate::archive::tree::{self, Entry, Kind};
 use crate::base::fsio::{self, At as _};
@@ -17,6 +19,7 @@ use crate::kmod::{self, ModuleFacts};
 use crate::talos::extension::{
     MANIFEST, ROOTFS, firmware_dir, is_in_modules_dir, module_path, modules_dir, uncompressed_name,
 };
+use crate::talos::kind::Kind as ImageKind;
 use crate::talos::manifest::Manifest;
 use crate::talos::template;
 use crate::talos::version::Version;
@@ -83,10 +86,11 @@ fn render(path: &Path, template: &[u8]) -> Result<String, Error> {
         })?,
         false => BTreeMap::new(),
     };
-    Ok(template::render_template(text, &vars).map_err(|error| {
-        let problem = invalid(error.to_string());
-        error.hint().map_or_else(|| problem.clone(), |hint| problem.clone().hint(hint))
-    })?)
+    template::render_template(text, &vars).map_err(|error| {
+        let mut problem = invalid(error.to_string());
+        problem.hint = error.hint();
+        problem.into()
+    })
 }
 
 /// Gathers the rootfs for one platform.
@@ -205,7 +209,10 @@ impl<'a> Gather<'a> {
         };
         let (taken, created) = take(self.context, &image, self.platform, modules_dir(&self.version))?;
         self.newest = self.newest.max(created);
-        let release = release_of(&taken, modules_dir(&self.version), &image)?;
+        let Some(release) = release_of(&taken, modules_dir(&self.version), &image)? else {
+            let kind = kind_of(self.context, &image, self.platform)?;
+            return Err(wrong_kind(&image, kind, ImageKind::Kernel, "`--modules-from`").into());
+        };
         let base = format!("{}/{release}", modules_dir(&self.version));
         let list_path = PathBuf::from(self.text(&list.to_string_lossy()));
         let text = fsio::read(&list_path, TEXT_LIMIT)?;
@@ -392,20 +399,25 @@ fn agree(modules: &[(PathBuf, Content, Option<Digest>, ModuleFacts)]) -> Result<
     }
 }
 
-/// The one release of a kernel image: the one that ends in `-talos`, or the only one.
-fn release_of(taken: &TreeInput, folder: &str, image: &str) -> Result<String, Error> {
+/// The one release of a kernel image: the one that ends in `-talos`, or the only one; `None` where there
+/// are no modules at all.
+fn release_of(taken: &TreeInput, folder: &str, image: &str) -> Result<Option<String>, Error> {
     let releases: Vec<&str> = taken.tree.children(folder).collect();
     let talos: Vec<&&str> = releases.iter().filter(|release| release.ends_with("-talos")).collect();
     match (talos.as_slice(), releases.as_slice()) {
-        ([release], _) => Ok((**release).to_owned()),
-        ([], [release]) => Ok((*release).to_owned()),
-        (_, []) => Err(Problem::new(format!("`{image}` has no `/{folder}/RELEASE`"))
-            .hint("`--modules-from` wants a kernel image")
-            .into()),
+        ([release], _) => Ok(Some((**release).to_owned())),
+        ([], [release]) => Ok(Some((*release).to_owned())),
+        (_, []) => Ok(None),
         (_, releases) => Err(Problem::new(format!("`{image}` has modules of several kernels"))
             .detail(releases.join(", "))
             .into()),
     }
+}
+
+/// What kind of image a reference names.
+fn kind_of(context: &Context, image: &str, platform: &Platform) -> Result<ImageKind, Error> {
+    let (_, subjects) = load(context, &parse(image)?, Some(platform), Contents::OfExtensions)?;
+    Ok(subjects.first().map_or(ImageKind::Package, |subject| subject.kind))
 }
 
 /// The listed path as it is in the image, which may have it compressed.

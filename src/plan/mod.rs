@@ -24,4 +24,4 @@ pub mod tree_input;
 
 pub use error::Error;
 pub use run::{Context, Plan};
-pub use step::{Outputs, Progress, Step, StepId};
+pub use step::{Outputs, Step, StepId};

@@ -1,11 +1,10 @@
 //! The engine: runs the steps of a plan, each as soon as its inputs are there, several at once.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::error::Error;
-use super::step::{Outputs, Progress, Step, StepId};
-use crate::base::{Content, Digest, Event, Events, Workers, json};
+use super::step::{Outputs, Step, StepId};
+use crate::base::{Content, Digest, Events, Workers, json};
 use crate::image::registry::Client;
 use crate::image::{Descriptor, Store};
 
@@ -128,27 +127,14 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 }
 
 fn run_step(step: &Step<'_>, context: &Context, inputs: &[&Outputs]) -> Result<Outputs, Error> {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    let id = NEXT.fetch_add(1, Ordering::Relaxed);
-    let progress = Progress { id, events: context.events.clone() };
     let key = step.cached.then(|| step.key(inputs));
     if let Some(known) = key.as_ref().and_then(|key| recall(context, key)) {
         context.events.detail(format!("{} {}: known", step.name, step.subject));
         return Ok(known);
     }
-    context.events.emit(Event::Started {
-        id,
-        step: step.name,
-        subject: step.subject.clone(),
-        total: step.total,
-    });
-    let result = (step.run)(context, &progress, inputs);
-    let outcome = match &result {
-        Ok(outputs) => outputs.values.get("outcome").cloned().unwrap_or_default(),
-        Err(_) => String::new(),
-    };
-    context.events.emit(Event::Finished { id, outcome, failed: result.is_err() });
-    let outputs = result?;
+    let activity = context.events.begin(step.name, step.subject.as_str(), step.total);
+    let outputs = (step.run)(context, &activity, inputs)?;
+    activity.finish(outputs.values.get("outcome").cloned().unwrap_or_default());
     if let Some(key) = key {
         context.store.record_step(&key, &json::to_vec(&outputs))?;
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::Error;
 use super::run::Context;
-use crate::base::{Digest, Event, Events, json};
+use crate::base::{Activity, Digest, json};
 use crate::image::Descriptor;
 
 /// A step's place in its plan.
@@ -59,21 +59,7 @@ impl Outputs {
     }
 }
 
-/// Tells how far a running step is.
-#[derive(Debug, Clone)]
-pub struct Progress {
-    pub(super) id: u64,
-    pub(super) events: Events,
-}
-
-impl Progress {
-    /// `bytes` more are done.
-    pub fn advance(&self, bytes: u64) {
-        self.events.emit(Event::Advanced { id: self.id, bytes });
-    }
-}
-
-type Run<'p> = dyn Fn(&Context, &Progress, &[&Outputs]) -> Result<Outputs, Error> + Send + Sync + 'p;
+type Run<'p> = dyn Fn(&Context, &Activity, &[&Outputs]) -> Result<Outputs, Error> + Send + Sync + 'p;
 
 /// A step of a plan.
 pub struct Step<'p> {
@@ -94,7 +80,7 @@ impl<'p> Step<'p> {
         name: &'static str,
         version: u32,
         subject: impl Into<String>,
-        run: impl Fn(&Context, &Progress, &[&Outputs]) -> Result<Outputs, Error> + Send + Sync + 'p,
+        run: impl Fn(&Context, &Activity, &[&Outputs]) -> Result<Outputs, Error> + Send + Sync + 'p,
     ) -> Self {
         Self {
             name,

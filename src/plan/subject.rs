@@ -6,11 +6,11 @@ use std::path::Path;
 use super::error::{Error, Problem};
 use super::flatten;
 use super::run::{Context, Plan};
-use super::step::{Outputs, Progress, Step};
+use super::step::{Outputs, Step};
 use super::tree_input::TreeInput;
 use crate::archive::tree::Tree;
 use crate::base::fsio::At as _;
-use crate::base::{Content, Digest, Epoch};
+use crate::base::{Activity, Content, Digest, Epoch};
 use crate::image::config::{self, ConfigFile};
 use crate::image::document::{DOCUMENT_LIMIT, Source as _, select};
 use crate::image::{Document, Manifest, Media, MediaError, Opened, Parsed, Platform, Reference};
@@ -168,7 +168,7 @@ fn list(context: &Context, image: &Opened, manifest: &Manifest) -> Result<TreeIn
     let size = manifest.layers.iter().map(|layer| layer.size).sum();
     let found = std::sync::Mutex::new(None);
     let mut plan = Plan::new();
-    let run = |_: &Context, progress: &Progress, _: &[&Outputs]| {
+    let run = |_: &Context, progress: &Activity, _: &[&Outputs]| {
         let mut skip = |reader: &mut dyn Read, size: u64| -> io::Result<Content> {
             io::copy(reader, &mut io::sink())?;
             Ok(Content::range("", 0, size))

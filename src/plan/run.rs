@@ -150,3 +150,86 @@ fn recall(context: &Context, key: &Digest) -> Option<Outputs> {
         .all(|blob| context.store.blob(&blob.digest, blob.size).is_some())
         .then_some(outputs)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::image::registry::Options;
+
+    fn context(folder: &std::path::Path, jobs: usize) -> Context {
+        Context {
+            store: Store::open(folder).unwrap(),
+            workers: Workers::new(jobs),
+            client: Client::new(Options::default(), Events::default()),
+            events: Events::default(),
+        }
+    }
+
+    /// A step that counts its runs and stores the word that it was given.
+    fn word<'p>(text: &'p str, runs: &'p AtomicUsize) -> Step<'p> {
+        let run = move |context: &Context, _: &crate::base::Activity, inputs: &[&Outputs]| {
+            runs.fetch_add(1, Ordering::Relaxed);
+            let before: Vec<&str> =
+                inputs.iter().map(|input| input.value("word")).collect::<Result<_, _>>()?;
+            let all = [&before[..], &[text]].concat().join(" ");
+            let (digest, content) = context.store.put(all.as_bytes())?;
+            let blob = Descriptor::new("text/plain", digest, content.len());
+            Ok(Outputs::default().with_blob("word", blob).with_value("word", all))
+        };
+        Step::new("word", 1, text, run).parameter("text", text)
+    }
+
+    #[test]
+    fn steps_run_after_what_they_need_and_not_again() {
+        let folder = tempfile::tempdir().unwrap();
+        for jobs in [1, 4] {
+            let runs = AtomicUsize::new(0);
+            let context = context(&folder.path().join(jobs.to_string()), jobs);
+            for expected in [3, 3] {
+                let mut plan = Plan::new();
+                let (a, b) = (plan.add(word("a", &runs)), plan.add(word("b", &runs)));
+                plan.add(word("c", &runs).needs(b).needs(a));
+                let outputs = plan.run(&context).unwrap();
+                assert_eq!(outputs[2].value("word").unwrap(), "b a c");
+                assert_eq!(runs.load(Ordering::Relaxed), expected);
+            }
+            // Another parameter, another key, and so for all that need it.
+            let mut plan = Plan::new();
+            let a = plan.add(word("x", &runs));
+            plan.add(word("c", &runs).needs(a));
+            plan.run(&context).unwrap();
+            assert_eq!(runs.load(Ordering::Relaxed), 5);
+        }
+    }
+
+    #[test]
+    fn a_step_whose_blob_is_gone_is_run_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let (runs, context) = (AtomicUsize::new(0), context(folder.path(), 1));
+        let once = || {
+            let mut plan = Plan::new();
+            plan.add(word("a", &runs));
+            plan.run(&context).unwrap().remove(0)
+        };
+        let blob = once().blob("word").unwrap().clone();
+        std::fs::write(context.blob(&blob).unwrap().whole_file().unwrap(), "damaged and longer").unwrap();
+        assert!(context.blob(&blob).is_err());
+        once();
+        assert_eq!(context.bytes(&blob, 9).unwrap(), b"a");
+        assert_eq!(runs.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn the_first_error_ends_the_plan_and_nothing_of_it_is_recorded() {
+        let folder = tempfile::tempdir().unwrap();
+        let (runs, context) = (AtomicUsize::new(0), context(folder.path(), 2));
+        let mut plan = Plan::new();
+        let bad = plan.add(Step::new("bad", 1, "", |_, _, _| Err(Error::Internal("no".to_owned()))));
+        plan.add(word("after", &runs).needs(bad));
+        assert!(matches!(plan.run(&context), Err(Error::Internal(_))));
+        assert!(matches!(plan.run(&context), Err(Error::Internal(_))));
+        assert_eq!(runs.load(Ordering::Relaxed), 0);
+    }
+}

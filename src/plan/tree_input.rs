@@ -306,3 +306,63 @@ impl<W: Write> Packer<W> {
         self.out
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_packed_tree_reads_back_from_its_document() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut packer = Packer::new(Vec::new());
+        let (first, second) = (packer.add(&mut &b"first"[..]).unwrap(), packer.add(&mut &b"2"[..]).unwrap());
+        let pack = folder.path().join("pack");
+        fs::write(&pack, packer.finish()).unwrap();
+        let mut input = TreeInput::default();
+        let mut places = BTreeMap::new();
+        for (path, piece) in [("a/first", first), ("b", second)] {
+            let mut entry =
+                Entry::file(0o640, Content::memory(vec![0; usize::try_from(piece.size).unwrap()]));
+            entry.xattrs.insert("user.x".to_owned(), vec![0, 255]);
+            input.add(path, entry, Some(piece.digest), "test").unwrap();
+            places.insert(path.to_owned(), piece.offset);
+        }
+        input.add("link", Entry::symlink("a/first"), None, "test").unwrap();
+        input.layers.insert("b".to_owned(), Digest::of(b"layer"));
+        input.duplicates.push("b".to_owned());
+        let document = input.to_document(&places);
+        let read = TreeInput::from_document(&document, &Content::file(&pack, 6), "test").unwrap();
+        assert_eq!(read.key(), input.key());
+        assert_eq!(read.tree.get("b").unwrap().content().unwrap().read(9).unwrap(), b"2");
+        assert_eq!((read.layers.len(), read.duplicates.len()), (1, 1));
+        // A pack that is too short for what the document says is no pack of it.
+        assert!(TreeInput::from_document(&document, &Content::file(&pack, 5), "test").is_none());
+    }
+
+    #[test]
+    fn the_key_knows_of_everything_that_a_layer_holds_and_of_nothing_else() {
+        let tree = |mode, label: &str, origin: &str| {
+            let mut input = TreeInput::default();
+            let mut entry = Entry::file(mode, Content::memory(&b"x"[..]));
+            entry.xattrs.insert("security.selinux".to_owned(), label.as_bytes().to_vec());
+            input.add("a", entry, Some(Digest::of(b"x")), origin).unwrap();
+            input.key()
+        };
+        assert_eq!(tree(0o644, "l", "one place"), tree(0o644, "l", "another"));
+        assert_ne!(tree(0o644, "l", ""), tree(0o755, "l", ""));
+        assert_ne!(tree(0o644, "l", ""), tree(0o644, "m", ""));
+    }
+
+    #[test]
+    fn a_path_given_twice_names_both_origins() {
+        let mut input = TreeInput::default();
+        let file = || Entry::file(0o644, Content::memory(&b""[..]));
+        input.add("a/b", file(), None, "one").unwrap();
+        input.add("a", Entry::directory(), None, "two").unwrap();
+        let Err(Error::Input(problem)) = input.add("a/b", file(), None, "two") else {
+            panic!("it was taken")
+        };
+        assert_eq!(problem.details, ["as a file by `one`", "as a file by `two`"]);
+        assert!(input.add("a/b/c", file(), None, "three").is_err());
+    }
+}

@@ -5,31 +5,16 @@
 
 #[path = "support/judge.rs"]
 mod judge;
+#[path = "support/modules.rs"]
+mod modules;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use judge::{judge, missing};
+use judge::judge;
+use modules::{AMD64, ARM64, folder_of, modules};
 use talosmith::base::Content;
 use talosmith::kmod::{ModuleFacts, SignatureState};
-
-/// All modules below a folder, in order.
-fn modules(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let entry = entry.unwrap();
-            if entry.file_type().unwrap().is_dir() {
-                folders.push(entry.path());
-            } else if entry.path().extension().is_some_and(|extension| extension == "ko") {
-                found.push(entry.path());
-            }
-        }
-    }
-    found.sort();
-    found
-}
 
 fn facts(path: &Path) -> ModuleFacts {
     let content = Content::file(path, path.metadata().unwrap().len());
@@ -58,13 +43,18 @@ fn modinfo(program: &Path, modules: &[PathBuf]) -> Vec<Vec<(String, String)>> {
 #[test]
 fn kmod_reads_the_same_facts_of_every_module_of_a_distribution() {
     let Some(program) = judge("modinfo") else { return };
-    let folder = std::env::var_os("TALOSMITH_MODULES");
-    let Some(folder) = folder.or_else(|| missing("TALOSMITH_MODULES names no folder of modules")) else {
-        return;
-    };
-    let modules = modules(Path::new(&folder));
+    for variable in [AMD64, ARM64] {
+        if let Some(folder) = folder_of(variable) {
+            compare(&program, &folder);
+        }
+    }
+}
+
+/// Compares what is read of every module below `folder` with what kmod says.
+fn compare(program: &Path, folder: &Path) {
+    let modules = modules(folder);
     assert!(modules.len() > 10, "{} modules in {folder:?}", modules.len());
-    let told = modinfo(&program, &modules);
+    let told = modinfo(program, &modules);
     assert_eq!(told.len(), modules.len());
     for (path, told) in modules.iter().zip(told) {
         let all = |key: &str| -> Vec<&str> {

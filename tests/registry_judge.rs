@@ -5,64 +5,19 @@
 
 mod support;
 
-use std::net::{TcpListener, TcpStream};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
-
+use support::docker_registry::DockerRegistry;
 use support::judge::judge;
 use talosmith::base::{Content, Digest, Events};
 use talosmith::image::registry::{Client, Options, Progress, Pushed};
 use talosmith::image::{Descriptor, RegistryReference, media_type};
-
-/// A `docker-registry` on a free port; ends when dropped.
-struct DockerRegistry {
-    child: Child,
-    port: u16,
-    _data: tempfile::TempDir,
-}
-
-impl Drop for DockerRegistry {
-    fn drop(&mut self) {
-        let _ = self.child.kill(); // it may have ended by itself
-        let _ = self.child.wait();
-    }
-}
-
-impl DockerRegistry {
-    fn start(program: &Path) -> Self {
-        let data = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let config = data.path().join("config.yml");
-        let root = data.path().join("data");
-        let text = format!(
-            "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: '127.0.0.1:{port}'}}\n",
-            root.display()
-        );
-        std::fs::write(&config, text).unwrap();
-        let mut command = Command::new(program);
-        command.arg("serve").arg(&config).stdout(Stdio::null()).stderr(Stdio::null());
-        let child = command.spawn().unwrap();
-        let started = Self { child, port, _data: data };
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(Instant::now() < deadline, "docker-registry does not listen");
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        started
-    }
-
-    fn reference(&self, name: &str) -> RegistryReference {
-        format!("127.0.0.1:{}/{name}", self.port).parse().unwrap()
-    }
-}
 
 #[test]
 fn docker_registry_takes_an_image_keeps_it_mounts_it_and_gives_it_back() {
     let Some(program) = judge("docker-registry") else { return };
     let registry = DockerRegistry::start(&program);
     let client = Client::new(Options { jobs: 4, ..Options::default() }, Events::default());
-    let (first, second) = (registry.reference("acme/x:1"), registry.reference("acme/y:1"));
+    let reference = |name: &str| -> RegistryReference { registry.reference(name).parse().unwrap() };
+    let (first, second) = (reference("acme/x:1"), reference("acme/y:1"));
     let layer: Vec<u8> = (0..3_000_000_u32).map(|n| (n % 251) as u8).collect();
     let config = br#"{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}"#;
     let blobs = [

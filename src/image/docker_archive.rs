@@ -123,16 +123,25 @@ fn choose<'a>(file: &Path, items: &'a [Item], name: Option<&str>) -> Result<&'a 
     let tags = |item: &Item| item.repo_tags.clone().unwrap_or_default();
     let error = |found| DockerArchiveError::Name { path: file.to_owned(), found };
     match name {
-        Some(name) => items.iter().find(|item| tags(item).iter().any(|tag| tag == name)).ok_or_else(|| {
-            let all: Vec<String> = items.iter().flat_map(tags).collect();
-            error(format!("no image tagged `{name}`; it has: {}", all.join(", ")))
-        }),
+        Some(name) => {
+            let named = |item: &&Item| tags(item).iter().any(|tag| familiar(tag) == familiar(name));
+            items.iter().find(named).ok_or_else(|| {
+                let all: Vec<String> = items.iter().flat_map(tags).collect();
+                error(format!("no image tagged `{name}`; it has: {}", all.join(", ")))
+            })
+        }
         None => match items {
             [item] => Ok(item),
             [] => Err(error("no image".to_owned())),
             items => Err(error(format!("{} images, and no name says which", items.len()))),
         },
     }
+}
+
+/// A tag as people write it: skopeo and podman write Docker Hub's names whole, docker does not.
+fn familiar(tag: &str) -> &str {
+    let tag = tag.strip_prefix("docker.io/").unwrap_or(tag);
+    tag.strip_prefix("library/").unwrap_or(tag)
 }
 
 enum LayerProblem {
@@ -223,4 +232,24 @@ fn member_of(layer: &Descriptor, content: Content, store: &Store) -> Result<(Str
             (format!("{}.tar", digest.hex()), content)
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_of_docker_hub_are_the_same_short_and_whole() {
+        let item = |tag: &str| Item {
+            config: tag.to_owned(),
+            repo_tags: Some(vec![tag.to_owned()]),
+            layers: vec![],
+        };
+        let items = [item("docker.io/acme/x:1"), item("alpine:3"), item("registry.example.com/acme/x:1")];
+        let chosen = |name| choose(Path::new("x.tar"), &items, Some(name)).map(|item| item.config.as_str());
+        assert_eq!(chosen("acme/x:1").unwrap(), "docker.io/acme/x:1");
+        assert_eq!(chosen("docker.io/library/alpine:3").unwrap(), "alpine:3");
+        assert_eq!(chosen("registry.example.com/acme/x:1").unwrap(), "registry.example.com/acme/x:1");
+        assert!(chosen("library/x:1").is_err() && chosen("acme/x").is_err());
+    }
 }

@@ -1,8 +1,9 @@
 //! Finding the programs and data that judge: what others wrote, to compare with.
 
 // Each test uses its part of this, and says on the terminal what it skips.
-#![allow(dead_code, clippy::print_stdout)]
+#![allow(dead_code)]
 
+use std::io::Write as _;
 use std::path::PathBuf;
 
 /// The path of the program `name`. Where it is missing this says `skipped` and gives `None`, or
@@ -13,10 +14,17 @@ pub(crate) fn judge(name: &str) -> Option<PathBuf> {
     found.or_else(|| missing(&format!("there is no program `{name}`")))
 }
 
+/// The path in the environment variable `variable`, which names `what`; otherwise as [`judge`].
+pub(crate) fn judge_at(variable: &str, what: &str) -> Option<PathBuf> {
+    let named = std::env::var_os(variable).filter(|value| !value.is_empty());
+    named.map(PathBuf::from).or_else(|| missing(&format!("{variable} names no {what}")))
+}
+
 /// Says that a judge is missing, and why.
 pub(crate) fn missing<T>(why: &str) -> Option<T> {
     let required = std::env::var_os("TALOSMITH_JUDGES").is_some_and(|value| value == "required");
     assert!(!required, "{why}");
-    println!("skipped: {why}");
+    // Not by `println!`, which is not shown of a test that passes.
+    let _ = writeln!(std::io::stderr(), "skipped: {why}"); // nobody looks
     None
 }

@@ -3,7 +3,9 @@
 // Each test uses its part of this.
 #![allow(dead_code, clippy::unwrap_used, clippy::panic, clippy::print_stdout, unreachable_pub)]
 
+pub mod docker_registry;
 pub mod judge;
+pub mod modules;
 pub mod registry;
 
 use std::path::{Path, PathBuf};

@@ -158,8 +158,8 @@ impl<R: Read> Reader<R> {
     }
 
     fn advance(&mut self) -> Result<Option<Member>, TarError> {
-        let left = self.stored + self.padding;
-        self.skip(left)?;
+        self.skip(self.stored)?;
+        self.skip_padding()?;
         (self.stored, self.padding, self.map) = (0, 0, None);
         let mut extra: Option<Extra> = None;
         let start = self.position;
@@ -296,6 +296,18 @@ impl<R: Read> Reader<R> {
         }
         self.position += count;
         Ok(())
+    }
+
+    /// Passes over the padding of the member that was read. Where the stream ends within it, the
+    /// archive ends: the file is whole. `umoci insert` leaves its archives so, and Go reads them.
+    fn skip_padding(&mut self) -> Result<(), TarError> {
+        let offset = self.position;
+        let Some((_, end)) = self.seek else {
+            let skipped = io::copy(&mut self.input.by_ref().take(self.padding), &mut io::sink());
+            self.position += skipped.map_err(|source| TarError::Read { offset, source })?;
+            return Ok(());
+        };
+        self.skip(self.padding.min(end.saturating_sub(offset)))
     }
 
     fn charge(&mut self, bytes: u64) -> Result<(), TarError> {

@@ -365,6 +365,24 @@ mod tests {
     }
 
     #[test]
+    fn an_archive_may_end_in_the_padding_of_a_file_and_not_before() {
+        let bytes = archive(&[("a", file("first")), ("b", file("second"))]);
+        let end = 3 * 512 + "second".len();
+        for cut in [end, end + 1, end + 505] {
+            let streamed = unpack(&bytes[..cut], &|_| true).unwrap().tree;
+            let mut reader = Reader::seekable(io::Cursor::new(&bytes[..cut])).unwrap();
+            let seeked = read_tree(&mut reader, &|_| true, &mut Contents::streamed(&mut keep)).unwrap().tree;
+            for tree in [streamed, seeked] {
+                assert_eq!(tree.get("b").unwrap().content().unwrap().read(9).unwrap(), b"second");
+            }
+            assert!(unpack(&bytes[..cut], &|path| path == "a").is_ok());
+        }
+        for wanted in [&(|_: &str| true) as &dyn Fn(&str) -> bool, &|path| path == "a"] {
+            assert!(unpack(&bytes[..end - 1], wanted).unwrap_err().to_string().contains("truncated"));
+        }
+    }
+
+    #[test]
     fn a_path_twice_is_reported_and_the_later_wins() {
         let unpacked = unpack(&archive(&[("a", file("1")), ("a", file("2"))]), &|_| true).unwrap();
         assert_eq!(unpacked.duplicates, ["a"]);

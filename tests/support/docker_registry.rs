@@ -1,0 +1,101 @@
+//! Debian's `docker-registry` on a free port, behind a relay that counts what it is sent.
+
+// Each test uses its part of this.
+#![allow(dead_code, clippy::unwrap_used)]
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// A `docker-registry`; ends when dropped.
+pub(crate) struct DockerRegistry {
+    child: Child,
+    /// `127.0.0.1:PORT` of the relay.
+    pub(crate) host: String,
+    data: tempfile::TempDir,
+    sent: Arc<AtomicU64>,
+}
+
+impl Drop for DockerRegistry {
+    fn drop(&mut self) {
+        let _ = self.child.kill(); // it may have ended by itself
+        let _ = self.child.wait();
+    }
+}
+
+impl DockerRegistry {
+    pub(crate) fn start(program: &Path) -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let config = data.path().join("config.yml");
+        let root = data.path().join("data");
+        let text = format!(
+            "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: '127.0.0.1:{port}'}}\n",
+            root.display()
+        );
+        std::fs::write(&config, text).unwrap();
+        let mut command = Command::new(program);
+        command.arg("serve").arg(&config).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = command.spawn().unwrap();
+        let sent = Arc::new(AtomicU64::new(0));
+        let started = Self { child, host: relay(port, &sent), data, sent };
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(Instant::now() < deadline, "docker-registry does not listen");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        started
+    }
+
+    /// `127.0.0.1:PORT/NAME`.
+    pub(crate) fn reference(&self, name: &str) -> String {
+        format!("{}/{name}", self.host)
+    }
+
+    /// Bytes that clients have sent since this was last asked, headers of requests included.
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent.swap(0, Ordering::SeqCst)
+    }
+
+    /// The file in which it keeps a blob.
+    pub(crate) fn blob(&self, digest: &str) -> PathBuf {
+        let hex = digest.strip_prefix("sha256:").unwrap();
+        let blobs = self.data.path().join("data/docker/registry/v2/blobs/sha256");
+        blobs.join(&hex[..2]).join(hex).join("data")
+    }
+}
+
+/// A port that passes on to `port` what it receives, and counts it.
+fn relay(port: u16, sent: &Arc<AtomicU64>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let host = listener.local_addr().unwrap().to_string();
+    let sent = Arc::clone(sent);
+    std::thread::spawn(move || {
+        for client in listener.incoming().map_while(Result::ok) {
+            let Ok(server) = TcpStream::connect(("127.0.0.1", port)) else { continue };
+            let (back, forth) = ((server.try_clone(), client.try_clone()), (client, server));
+            let sent = Arc::clone(&sent);
+            std::thread::spawn(move || pass(forth.0, forth.1, &sent));
+            if let (Ok(server), Ok(client)) = back {
+                std::thread::spawn(move || pass(server, client, &AtomicU64::new(0)));
+            }
+        }
+    });
+    host
+}
+
+/// Passes bytes on until one side ends; counts them before the other side sees them.
+fn pass(mut from: TcpStream, mut to: TcpStream, count: &AtomicU64) {
+    let mut buffer = [0; 64 << 10];
+    while let Ok(got @ 1..) = from.read(&mut buffer) {
+        count.fetch_add(got as u64, Ordering::SeqCst);
+        if to.write_all(&buffer[..got]).is_err() {
+            break;
+        }
+    }
+    let _ = to.shutdown(Shutdown::Write); // the other side may have closed
+}

@@ -10,7 +10,7 @@ use talosmith::archive::compress::{Compression, Encoder};
 use talosmith::archive::{Entry, Tree, tar};
 use talosmith::base::{Content, Digest, Events, Workers};
 use talosmith::image::registry::{Client, Options};
-use talosmith::image::{Platform, Reference, Store};
+use talosmith::image::{Platform, Store};
 use talosmith::plan::Context;
 use talosmith::plan::extension::{ExtensionSpec, build};
 
@@ -75,7 +75,7 @@ fn end_to_end(c: &mut Criterion) {
                 let spec = ExtensionSpec {
                     directory: Some(root.join("testdata/my-module")),
                     platforms: vec![Platform::linux("amd64")],
-                    outputs: vec![Reference::Layout { directory, name: None }],
+                    outputs: vec![format!("oci:{}", directory.display())],
                     ..ExtensionSpec::default()
                 };
                 build(&spec, &context).unwrap();

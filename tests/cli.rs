@@ -84,17 +84,25 @@ fn the_environment_is_read_where_it_is_declared_and_bad_values_are_refused() {
 
 /// An image of these files, as a docker archive with this entrypoint.
 fn image(world: &World, name: &str, entrypoint: &str, files: &[&str]) -> String {
-    let folder = world.path(name);
-    for file in files {
-        world.write(&format!("{name}/{file}"), "x");
-    }
+    let files: Vec<(&str, &[u8])> = files.iter().map(|file| (*file, &b"x"[..])).collect();
+    image_of(world, name, entrypoint, &files, None)
+}
+
+/// The same with the files' contents, and with a diff id that may be a lie.
+fn image_of(
+    world: &World,
+    name: &str,
+    entrypoint: &str,
+    files: &[(&str, &[u8])],
+    lie: Option<&str>,
+) -> String {
     let mut tree = talosmith::archive::Tree::new();
-    for file in files {
-        let content = talosmith::base::Content::memory(&b"x"[..]);
+    for (file, bytes) in files {
+        let content = talosmith::base::Content::memory(*bytes);
         tree.insert(file, talosmith::archive::Entry::file(0o644, content)).unwrap();
     }
     let layer = talosmith::archive::tar::write_tree(&tree, None, Vec::new()).unwrap();
-    let diff_id = talosmith::base::Digest::of(&layer).to_string();
+    let diff_id = lie.map_or_else(|| talosmith::base::Digest::of(&layer).to_string(), str::to_owned);
     let config = serde_json::json!({
         "architecture": "amd64", "os": "linux", "config": {"Entrypoint": [entrypoint]},
         "rootfs": {"type": "layers", "diff_ids": [diff_id]},
@@ -111,7 +119,7 @@ fn image(world: &World, name: &str, entrypoint: &str, files: &[&str]) -> String 
             .insert(member, talosmith::archive::Entry::file(0o644, talosmith::base::Content::memory(bytes)))
             .unwrap();
     }
-    let path = folder.with_extension("tar");
+    let path = world.path(name).with_extension("tar");
     fs::write(&path, talosmith::archive::tar::write_tree(&archive, None, Vec::new()).unwrap()).unwrap();
     format!("docker-archive:{name}.tar")
 }
@@ -191,4 +199,122 @@ fn an_interrupted_build_leaves_nothing_half_made() {
     assert_eq!(ran.code, 130, "{ran:?}");
     assert!(!world.path("out").exists());
     assert_eq!(fs::read_dir(world.path("cache/talosmith/drafts")).unwrap().count(), 0);
+}
+
+#[test]
+fn empty_files_go_through_images_and_back() {
+    let world = World::new();
+    world.write("manifest.yaml", fs::read(testdata("my-module/manifest.yaml")).unwrap());
+    world.write("empty", "");
+    world.ok(&[
+        "extension",
+        "--manifest",
+        "manifest.yaml",
+        "--file",
+        "empty:/usr/local/share/schematic/x",
+        "-o",
+        "oci:out:x",
+    ]);
+    world.ok(&["check", "oci:out:x"]);
+    world.ok(&[
+        "extension",
+        "--manifest",
+        "manifest.yaml",
+        "--copy",
+        "oci:out:x:/rootfs:/",
+        "-o",
+        "oci:out:y",
+    ]);
+    assert_eq!(world.run(&["diff", "oci:out:x", "oci:out:y"]).out, "");
+    // An empty manifest is a finding and no mishap.
+    let empty = image_of(&world, "hollow", "", &[("manifest.yaml", b""), ("rootfs/usr/local/x", b"")], None);
+    let ran = world.run(&["check", &empty]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.out.contains("TS030"), "{ran:?}");
+}
+
+#[test]
+fn an_index_without_images_is_no_pass_and_one_within_another_is_looked_into() {
+    let world = World::new();
+    built(&world);
+    let blobs = world.path("out/blobs/sha256");
+    let add = |name: &str, manifests: serde_json::Value| {
+        let media_type = "application/vnd.oci.image.index.v1+json";
+        let bytes = serde_json::json!({"schemaVersion": 2, "mediaType": media_type, "manifests": manifests})
+            .to_string();
+        let digest = talosmith::base::Digest::of(bytes.as_bytes());
+        fs::write(blobs.join(digest.hex()), &bytes).unwrap();
+        let path = world.path("out/index.json");
+        let mut index: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        let entry = serde_json::json!({
+            "mediaType": media_type, "digest": digest.to_string(), "size": bytes.len(),
+            "annotations": {"org.opencontainers.image.ref.name": name},
+        });
+        index["manifests"].as_array_mut().unwrap().push(entry.clone());
+        fs::write(&path, index.to_string()).unwrap();
+        entry
+    };
+    add("nothing", serde_json::json!([]));
+    world.run(&["check", "oci:out:nothing"]).failed(3, &["is an index without images"]);
+    let index: serde_json::Value =
+        serde_json::from_slice(&fs::read(world.path("out/index.json")).unwrap()).unwrap();
+    let image = index["manifests"][0].clone();
+    let inner = add("inner", serde_json::json!([image]));
+    add("outer", serde_json::json!([inner]));
+    assert_eq!(world.json(&["check", "oci:out:outer"])["result"]["checked"][0]["kinds"][0], "extension");
+    world.run(&["check", "oci:out:outer", "--as", "kernel"]).failed(3, &["is an extension image"]);
+}
+
+#[test]
+fn a_layer_that_is_not_what_the_configuration_says_is_refused() {
+    let world = World::new();
+    let zeroes = format!("sha256:{}", "0".repeat(64));
+    let image = image_of(&world, "liar", "", &[("manifest.yaml", b"x")], Some(&zeroes));
+    world.run(&["check", &image]).failed(3, &["has the uncompressed digest", &zeroes]);
+}
+
+#[test]
+fn what_foreign_text_says_to_the_terminal_is_escaped() {
+    let world = World::new();
+    let manifest =
+        "version: v1alpha1\nmetadata:\n  name: \"a\\e[2Jb\"\n  version: \"1\\u202e\"\n  author: \"x\\ny\"\n";
+    let image = image_of(
+        &world,
+        "ansi",
+        "\u{1b}]0;title\u{7}",
+        &[("manifest.yaml", manifest.as_bytes()), ("rootfs/usr/local/x\u{1b}[31m", b""), ("\u{9b}evil", b"")],
+        None,
+    );
+    for words in [&["inspect", &image, "--files"][..], &["check", &image][..]] {
+        let ran = world.run(words);
+        let all = format!("{}{}", ran.out, ran.err);
+        assert!(!all.chars().any(|c| c.is_control() && c != '\n' || c == '\u{202e}'), "{all:?}");
+        assert!(all.contains("\\u{"), "{all}");
+        assert!(!all.lines().any(|line| line == "y"), "{all}");
+    }
+}
+
+#[test]
+fn a_full_disk_is_told_and_leaves_nothing_half_made() {
+    let world = World::new();
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut command = world.command(&["check", "--list"]);
+    let ran =
+        Ran::of(command.stdout(full).stderr(Stdio::piped()).spawn().unwrap().wait_with_output().unwrap());
+    ran.failed(5, &["cannot write to standard output"]);
+    // A folder where the layout's index should be: the last step of writing fails.
+    fs::create_dir_all(world.path("out/index.json/x")).unwrap();
+    let ran = world.run(&["extension", &testdata("my-module"), "-o", "oci:out:x"]);
+    assert_ne!(ran.code, 0);
+    assert!(!world.path("out/blobs").exists() && !world.path("out/oci-layout").exists());
+}
+
+#[test]
+fn every_reference_of_a_check_is_answered() {
+    let world = World::new();
+    built(&world);
+    let ran = world.run(&["check", "oci:out:x", "./missing", "oci:out:x"]);
+    assert_eq!(ran.code, 3);
+    assert_eq!(ran.out.matches("oci:out:x: extension").count(), 2, "{ran:?}");
+    assert!(ran.err.contains("missing"), "{ran:?}");
 }

@@ -149,6 +149,10 @@ fn files_are_copied_out_of_other_images() {
         "oci:out:again",
     ]);
     assert_eq!(world.run(&["diff", "oci:out:copy", "oci:out:again"]).out, "");
+    world.write("list.txt", "# nothing\n");
+    world.run(&by_list).failed(3, &["`list.txt` lists no modules"]);
+    world.write("list.txt", "\n../x\n");
+    world.run(&by_list).failed(3, &["`list.txt`", "line 2: path `../x`"]);
     world.write("list.txt", "kernel/drivers/net/godo.ko\n");
     world
         .run(&by_list)
@@ -281,8 +285,8 @@ fn what_a_tired_person_gets_wrong_is_said() {
     .failed(3, &["different kernels", "6.12.117-talos: ", "6.1.0-other: "]);
     with(&["--manifest", "manifest.yaml", "--module", &module("good.ko"), "--platform", "linux/arm64"])
         .failed(1, &["TS0202", "expected: arm64", "found: amd64"]);
-    with(&["--manifest", "manifest.yaml", "--file", "manifest.yaml"]).failed(3, &["SRC:DST"]);
-    with(&["--manifest", "manifest.yaml", "--file", "manifest.yaml:/../etc/x"]).failed(3, &["climbs out"]);
+    with(&["--manifest", "manifest.yaml", "--file", "manifest.yaml"]).failed(2, &["SRC:DST"]);
+    with(&["--manifest", "manifest.yaml", "--file", "manifest.yaml:/../etc/x"]).failed(2, &["climbs out"]);
     with(&[
         "--manifest",
         "manifest.yaml",
@@ -300,6 +304,13 @@ fn what_a_tired_person_gets_wrong_is_said() {
         .failed(2, &["`acme/x:1` may be a directory or an image name"]);
     world.run(&["extension", "empty", "-o", "./out"]).failed(2, &["does not say in which form"]);
     world.run(&["extension", "empty"]).failed(2, &["--output"]);
+    world.run(&["extension", "empty", "-o", "oci:x:1@sha256:abc"]).failed(2, &["has no `@`"]);
+    world.run(&["extension", "empty", "-o", "oci:x", "-o", "oci:x"]).failed(2, &["is given twice"]);
+    world
+        .run(&["extension", "empty", "-o", "127.0.0.1:1/a:1", "--offline"])
+        .failed(4, &["`--offline` forbids"]);
+    with(&["empty", "--talos", "1.9"]).failed(2, &["`--talos`", "v1.11.3"]);
+    with(&["empty", "--auth-file", "nowhere"]).failed(3, &["there is no file `nowhere`"]);
     assert!(!world.path("out").exists(), "nothing half-made is left behind");
 }
 

@@ -87,6 +87,9 @@ impl Draft {
             .permissions(fs::Permissions::from_mode(0o666))
             .tempfile_in(directory)
             .at("create a file in", directory)?;
+        // Held until the file is closed: a draft whose lock is free has no owner any more. A file system
+        // without locks loses only that.
+        let _ = file.as_file().try_lock();
         drafts().insert(file.path().to_owned());
         Ok(Self { file: Some(file) })
     }

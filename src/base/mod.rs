@@ -10,8 +10,10 @@ pub mod epoch;
 pub mod event;
 pub mod fsio;
 pub mod json;
+pub mod printable;
 pub mod secret;
 pub mod suggest;
+pub mod units;
 pub mod workers;
 pub mod yaml;
 
@@ -20,5 +22,6 @@ pub use content::{Content, ContentReader};
 pub use digest::{Digest, DigestError, Hasher};
 pub use epoch::Epoch;
 pub use event::{Activity, Event, Events};
+pub use printable::printable;
 pub use secret::Secret;
 pub use workers::Workers;

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::rules::Code;
 use crate::base::Digest;
+use crate::base::units::count;
 
 /// How grave a finding is. The gravest is the least, so that it sorts first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -168,10 +169,9 @@ impl Report {
 
     /// The report in a few words: `2 errors, 1 warning`.
     pub fn summary(&self) -> String {
-        let Counts { errors, warnings, .. } = self.counts;
-        let count =
-            |number: usize, word: &str| format!("{number} {word}{}", if number == 1 { "" } else { "s" });
-        format!("{}, {}", count(errors, "error"), count(warnings, "warning"))
+        let Counts { errors, warnings, infos } = self.counts;
+        let infos = if infos == 0 { String::new() } else { format!(", {}", count(infos, "info")) };
+        format!("{}, {}{infos}", count(errors, "error"), count(warnings, "warning"))
     }
 
     /// The findings, in order.

@@ -13,6 +13,8 @@ pub enum Outcome {
     Done,
     /// Findings of severity error, or differences: exit code 1.
     Findings,
+    /// A part failed with this exit code, and was told of; the others are done.
+    Failed(u8),
 }
 
 /// An error as the user sees it.
@@ -52,6 +54,11 @@ impl Failure {
         Self::new(5, "output", message.into())
     }
 
+    /// The network or a registry: 4.
+    pub fn network(message: impl Into<String>) -> Self {
+        Self::new(4, "registry", message.into())
+    }
+
     /// Adds the hint.
     #[must_use]
     pub fn hint(mut self, hint: Option<String>) -> Self {
@@ -65,7 +72,8 @@ impl From<plan::Error> for Failure {
         let message = chain(&error);
         match error {
             plan::Error::Input(problem) => {
-                let mut failure = Self::input(message).hint(problem.hint);
+                let mut failure = if problem.usage { Self::usage(message) } else { Self::input(message) };
+                failure.hint = problem.hint;
                 failure.details = problem.details;
                 failure
             }

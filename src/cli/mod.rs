@@ -42,6 +42,7 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     match outcome {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Findings) => ExitCode::from(1),
+        Ok(Outcome::Failed(code)) => ExitCode::from(code),
         Err(failure) => {
             printer.failure(args.command.name(), &failure);
             ExitCode::from(failure.code)
@@ -53,8 +54,13 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn usage(error: &clap::Error, words: &[OsString]) -> ExitCode {
     if error.use_stderr() && words.iter().any(|word| word == "--json") {
         let text = error.render().to_string();
-        let message = text.trim().strip_prefix("error: ").unwrap_or(text.trim()).to_owned();
-        printer::print_json_error("", &Failure::usage(message));
+        let mut lines = text.trim().lines();
+        let first = lines.next().unwrap_or_default();
+        let mut failure = Failure::usage(first.strip_prefix("error: ").unwrap_or(first));
+        failure.details = lines.filter(|line| !line.trim().is_empty()).map(str::to_owned).collect();
+        let known = |word: &&str| args::Args::command().find_subcommand(word).is_some();
+        let command = words.iter().filter_map(|word| word.to_str()).find(known).unwrap_or_default();
+        printer::print_json_error(command, &failure);
         return ExitCode::from(2);
     }
     // A closed pipe (`talosmith --help | head -1`) is nobody's fault.

@@ -28,6 +28,8 @@ pub struct Options {
     pub context: Context,
     /// `SOURCE_DATE_EPOCH`.
     pub epoch: Option<Epoch>,
+    /// No network.
+    pub offline: bool,
 }
 
 impl Options {
@@ -35,10 +37,16 @@ impl Options {
     pub fn resolve(global: &Global, printer: &Printer) -> Result<Self, Failure> {
         let epoch = match env::var("SOURCE_DATE_EPOCH") {
             Err(_) => None,
+            Ok(text) if text.is_empty() => None,
             Ok(text) => Some(Epoch::parse(&text).ok_or_else(|| {
                 Failure::usage(format!("`SOURCE_DATE_EPOCH={text}` is no time in seconds since 1970"))
             })?),
         };
+        for (option, file) in [("--auth-file", &global.auth_file), ("--tls-ca", &global.tls_ca)] {
+            if let Some(file) = file.as_ref().filter(|file| !file.is_file()) {
+                return Err(Failure::input(format!("`{option}`: there is no file `{}`", file.display())));
+            }
+        }
         let workers = global.jobs.map_or_else(Workers::default, |jobs| Workers::new(usize::from(jobs)));
         let events = printer.events();
         let options = RegistryOptions {
@@ -54,7 +62,7 @@ impl Options {
             Failure::output(error.to_string())
                 .hint(Some("`--cache DIR` names another folder for the cache".to_owned()))
         })?;
-        Ok(Self { context: Context { store, workers, client, events }, epoch })
+        Ok(Self { context: Context { store, workers, client, events }, epoch, offline: global.offline })
     }
 }
 
@@ -86,14 +94,11 @@ pub fn platform(text: &str) -> Result<Platform, Failure> {
 
 /// Parses the Talos version to judge for.
 pub fn talos(judge: &Judge) -> Result<Option<Version>, Failure> {
-    judge
-        .talos
-        .as_deref()
-        .map(|text| {
-            text.parse()
-                .map_err(|error: crate::talos::version::VersionError| Failure::usage(error.to_string()))
-        })
-        .transpose()
+    let Some(text) = judge.talos.as_deref() else { return Ok(None) };
+    text.parse().map(Some).map_err(|error: crate::talos::version::VersionError| {
+        Failure::usage(format!("`--talos`: {error}"))
+            .hint(Some("write all three numbers, as in `v1.11.3`".to_owned()))
+    })
 }
 
 /// Parses the codes to be let pass: a slip of the hand must not look like a pass.

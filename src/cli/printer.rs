@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::args::{Global, When};
 use super::failure::Failure;
-use crate::base::{Event, Events};
+use crate::base::{Event, Events, printable};
 use crate::check::{Finding, Report, Severity};
 
 /// The version of the JSON that is printed; it changes when a key goes away or changes its meaning.
@@ -74,39 +74,45 @@ impl Printer {
     }
 
     /// Prints a result: a JSON document, or the text.
-    pub fn result(&self, command: &str, value: Value, text: &str) {
+    pub fn result(&self, command: &str, value: Value, text: &str) -> Result<(), Failure> {
         self.settle();
         if self.json {
-            print_out(&format!("{}\n", json!({"schema": SCHEMA, "command": command, "result": value})));
-        } else {
-            print_out(text);
+            return print_out(&format!(
+                "{}\n",
+                json!({"schema": SCHEMA, "command": command, "result": value})
+            ));
         }
+        print_out(text)
     }
 
     /// Prints the findings that did not stop the command. With `--json` they are part of the result.
     pub fn findings(&self, report: &Report) {
         if !self.json {
-            for finding in report.findings() {
-                if finding.severity == Severity::Warning && !self.quiet || self.verbose {
-                    self.say(&self.finding(finding));
-                }
-            }
+            let shown =
+                |finding: &&Finding| finding.severity == Severity::Warning && !self.quiet || self.verbose;
+            self.say(&self.show_findings(report.findings().iter().filter(shown)));
         }
     }
 
-    /// A finding as text.
-    pub fn finding(&self, finding: &Finding) -> String {
-        let (word, color) = match finding.severity {
-            Severity::Error => ("error", RED),
-            Severity::Warning => ("warning", YELLOW),
-            Severity::Info => ("info", CYAN),
-        };
-        let mut text = format!("{}: {} [{}]\n", self.paint(word, color), finding.message, finding.code);
-        for line in finding.lines() {
-            let _ = writeln!(text, "  {line}"); // to a String
-        }
-        if let Some(hint) = &finding.hint {
-            let _ = writeln!(text, "{}: {hint}", self.paint("hint", GREEN));
+    /// Findings as text. Advice that one finding shares with the next is given once, behind the last.
+    pub fn show_findings<'a>(&self, findings: impl Iterator<Item = &'a Finding>) -> String {
+        let mut text = String::new();
+        let mut findings = findings.peekable();
+        while let Some(finding) = findings.next() {
+            let (word, color) = match finding.severity {
+                Severity::Error => ("error", RED),
+                Severity::Warning => ("warning", YELLOW),
+                Severity::Info => ("info", CYAN),
+            };
+            let (word, message) = (self.paint(word, color), printable(&finding.message));
+            let _ = writeln!(text, "{word}: {message} [{}]", finding.code); // to a String
+            for line in finding.lines() {
+                let _ = writeln!(text, "  {}", printable(&line));
+            }
+            let shared = findings.peek().is_some_and(|next| next.hint == finding.hint);
+            if let Some(hint) = finding.hint.as_ref().filter(|_| !shared) {
+                let _ = writeln!(text, "{}: {}", self.paint("hint", GREEN), printable(hint));
+            }
         }
         text
     }
@@ -119,18 +125,15 @@ impl Printer {
         }
         let mut text = String::new();
         if let Some(report) = &failure.report {
-            for finding in report.findings() {
-                if finding.severity != Severity::Info || self.verbose {
-                    text.push_str(&self.finding(finding));
-                }
-            }
+            let shown = |finding: &&Finding| finding.severity != Severity::Info || self.verbose;
+            text.push_str(&self.show_findings(report.findings().iter().filter(shown)));
         }
-        let _ = writeln!(text, "{}: {}", self.paint("error", RED), failure.message);
+        let _ = writeln!(text, "{}: {}", self.paint("error", RED), printable(&failure.message));
         for line in &failure.details {
-            let _ = writeln!(text, "  {line}");
+            let _ = writeln!(text, "  {}", printable(line));
         }
         if let Some(hint) = &failure.hint {
-            let _ = writeln!(text, "{}: {hint}", self.paint("hint", GREEN));
+            let _ = writeln!(text, "{}: {}", self.paint("hint", GREEN), printable(hint));
         }
         self.say(&text);
     }
@@ -159,14 +162,15 @@ impl Printer {
             Event::Warning { text, hint } => {
                 if !self.quiet {
                     let hint = hint
-                        .map(|hint| format!("{}: {hint}\n", self.paint("hint", GREEN)))
+                        .map(|hint| format!("{}: {}\n", self.paint("hint", GREEN), printable(&hint)))
                         .unwrap_or_default();
+                    let text = printable(&text);
                     self.say(&format!("{}: {text}\n{hint}", self.paint("warning", YELLOW)));
                 }
             }
             Event::Detail(text) => {
                 if self.verbose {
-                    self.say(&format!("{}\n", self.paint(&text, DIM)));
+                    self.say(&format!("{}\n", self.paint(&printable(&text), DIM)));
                 }
             }
         }
@@ -180,13 +184,15 @@ impl Printer {
         if step.bar.is_none() && step.since.elapsed() >= PATIENCE {
             let bar = bars.add(ProgressBar::new(step.total.unwrap_or(0)).with_elapsed(step.since.elapsed()));
             let template = match step.total {
-                Some(_) => "{msg} [{bar:24}] {bytes}/{total_bytes} {bytes_per_sec}",
-                None => "{msg} {bytes} {bytes_per_sec}",
+                Some(_) => {
+                    "{wide_msg} [{bar:16}] {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec}"
+                }
+                None => "{wide_msg} {decimal_bytes} {decimal_bytes_per_sec}",
             };
             if let Ok(style) = ProgressStyle::with_template(template) {
                 bar.set_style(style.progress_chars("=> "));
             }
-            bar.set_message(format!("{} {}", step.step, step.subject));
+            bar.set_message(format!("{} {}", step.step, printable(&step.subject)));
             step.bar = Some(bar);
         }
         if let Some(bar) = &step.bar {
@@ -204,7 +210,7 @@ impl Printer {
             return;
         }
         let outcome = if outcome.is_empty() { String::new() } else { format!(": {outcome}") };
-        self.say(&format!("{} {}{outcome}\n", step.step, step.subject));
+        self.say(&format!("{} {}{outcome}\n", step.step, printable(&step.subject)));
     }
 
     /// Writes to standard error, above the bars.
@@ -239,20 +245,17 @@ pub(super) fn print_json_error(command: &str, failure: &Failure) {
         "hint": failure.hint,
         "findings": failure.report.as_ref().map(|report| report.findings().to_vec()),
     });
-    print_out(&format!("{}\n", json!({"schema": SCHEMA, "command": command, "error": error})));
+    // Where this fails, the exit code is all that is left to say it.
+    let _ = print_out(&format!("{}\n", json!({"schema": SCHEMA, "command": command, "error": error})));
 }
 
-/// Writes to standard output. A reader that went away (`| head`) is no error.
-pub(super) fn print_out(text: &str) {
+/// Writes to standard output. A reader that went away (`| head`) is no error; a full disk is.
+pub(super) fn print_out(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-}
-
-/// A size for people: `21.5 MB`, powers of ten as in the tools' own figures.
-pub fn size(bytes: u64) -> String {
-    let units = [("GB", 1_000_000_000), ("MB", 1_000_000), ("kB", 1_000)];
-    match units.iter().find(|(_, unit)| bytes >= *unit) {
-        Some((name, unit)) => format!("{:.1} {name}", bytes as f64 / *unit as f64),
-        None => format!("{bytes} bytes"),
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::output(format!("cannot write to standard output: {error}")))
+        }
+        _ => Ok(()),
     }
 }

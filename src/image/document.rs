@@ -52,7 +52,7 @@ pub enum DocumentError {
         media_type: String,
     },
     /// The old schema.
-    #[error("manifest {0} has Docker's schema 1, which no registry should send any more")]
+    #[error("manifest {0} is of Docker's schema 1, which is not supported")]
     Schema1(Digest),
     /// Indexes too deep or too many.
     #[error("index {0} holds more documents, or indexes in indexes, than any image has")]
@@ -128,8 +128,10 @@ impl Document {
     /// descriptor may be more general; otherwise the descriptor's.
     pub fn parse(&self) -> Result<Parsed, DocumentError> {
         let digest = self.descriptor.digest;
-        let json =
-            |source| DocumentError::Json { digest, media_type: self.descriptor.media_type.clone(), source };
+        let json = |source| match self.schema_version() {
+            Some(1) => DocumentError::Schema1(digest),
+            _ => DocumentError::Json { digest, media_type: self.descriptor.media_type.clone(), source },
+        };
         let media_type = self.media_type();
         if media_type::is_index(&media_type) {
             return Ok(Parsed::Index(serde_json::from_slice(&self.bytes).map_err(json)?));
@@ -141,6 +143,15 @@ impl Document {
             true => Err(DocumentError::Schema1(digest)),
             false => Err(DocumentError::Kind { digest, media_type }),
         }
+    }
+
+    fn schema_version(&self) -> Option<u32> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Probe {
+            schema_version: u32,
+        }
+        serde_json::from_slice::<Probe>(&self.bytes).ok().map(|probe| probe.schema_version)
     }
 
     /// The document's own media type, else its descriptor's.

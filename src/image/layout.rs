@@ -245,11 +245,33 @@ pub type Fetch<'a, E> = dyn Fn(&Descriptor) -> Result<Content, E> + Sync + 'a;
 
 /// Writes an image into the layout at `directory`, which is made if it is not there. What the
 /// layout holds already stays. Blobs are linked or cloned from the store where the file system can.
+/// If it fails, what it has written goes again.
 pub fn write_directory<E: From<LayoutError>>(
     directory: &Path,
     name: Option<&str>,
     set: &ImageSet,
     fetch: &Fetch<'_, E>,
+) -> Result<(), E> {
+    let mut made = Vec::new();
+    let result = fill_directory(directory, name, set, fetch, &mut made);
+    if result.is_err() {
+        for path in made.iter().rev() {
+            let _ = fs::remove_file(path); // what cannot be removed is a blob more in a layout
+        }
+        for folder in ["blobs/sha256", "blobs", ""] {
+            let _ = fs::remove_dir(directory.join(folder)); // goes only if it is empty
+        }
+    }
+    result
+}
+
+/// [`write_directory`] without its cleaning up; `made` are the files that were not there before.
+fn fill_directory<E: From<LayoutError>>(
+    directory: &Path,
+    name: Option<&str>,
+    set: &ImageSet,
+    fetch: &Fetch<'_, E>,
+    made: &mut Vec<PathBuf>,
 ) -> Result<(), E> {
     let file_error = |error: FileError| E::from(LayoutError::from(error));
     let Some(root) = set.root() else { return Ok(()) };
@@ -265,6 +287,7 @@ pub fn write_directory<E: From<LayoutError>>(
         if !fs::metadata(&path).is_ok_and(|data| data.is_file() && data.len() == blob.size) {
             fsio::create_dir(fsio::parent(&path)).map_err(file_error)?;
             fsio::place(&fetch(blob)?, &path).map_err(file_error)?;
+            made.push(path);
         }
     }
     for document in &set.documents {
@@ -272,10 +295,13 @@ pub fn write_directory<E: From<LayoutError>>(
         if fsio::read(&path, DOCUMENT_LIMIT).map_or(true, |there| *there != *document.bytes) {
             fsio::create_dir(fsio::parent(&path)).map_err(file_error)?;
             fsio::write(&path, &document.bytes).map_err(file_error)?;
+            made.push(path);
         }
     }
-    if !directory.join(LAYOUT_FILE).exists() {
-        fsio::write(&directory.join(LAYOUT_FILE), LAYOUT).map_err(file_error)?;
+    let marker = directory.join(LAYOUT_FILE);
+    if !marker.exists() {
+        fsio::write(&marker, LAYOUT).map_err(file_error)?;
+        made.push(marker);
     }
     index.enter(&root.descriptor, name);
     // The blobs' names are durable before the index names them.

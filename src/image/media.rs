@@ -275,7 +275,8 @@ impl Media {
 
     /// Writes `set` to `target`. `fetch` gives the blobs that the target does not have yet; `source`, a
     /// name in a registry, lets the same registry take them over without a byte sent.
-    /// Returns the digest that the target knows the image by.
+    /// Returns the digest that the target knows the image by: its root's, or for a docker archive, which
+    /// holds no manifest, that of the configuration (Docker's image id).
     pub fn write(
         &self,
         target: &Reference,
@@ -303,6 +304,7 @@ impl Media {
             Reference::DockerArchive { file, name } => {
                 let manifest = only_manifest(target, root)?;
                 docker_archive::write(file, name.as_deref(), &manifest, &self.store, &checked)?;
+                return Ok(manifest.config.digest);
             }
             Reference::Directory(_) | Reference::Path(_) => {
                 return Err(unusable(

@@ -43,7 +43,28 @@ impl Store {
             // Last, so that a store with this file is complete.
             fsio::write(&store.root.join(LAYOUT_FILE), LAYOUT)?;
         }
+        store.sweep();
         Ok(store)
+    }
+
+    /// Removes drafts that a process left behind that was killed: their lock is free, and they are not
+    /// so young that their owner may not have locked them yet. What cannot be removed harms nobody.
+    fn sweep(&self) {
+        use std::os::unix::fs::MetadataExt as _;
+        /// Seconds that a draft is left alone, by the file system's own clock.
+        const YOUNG: i64 = 60;
+        let left: Vec<_> = fs::read_dir(self.root.join("drafts")).into_iter().flatten().flatten().collect();
+        if left.is_empty() {
+            return;
+        }
+        let now = self.draft().ok().and_then(|mut draft| draft.file().metadata().ok());
+        let Some(now) = now.map(|data| data.mtime()) else { return };
+        for entry in left {
+            let old = entry.metadata().is_ok_and(|data| now - data.mtime() > YOUNG);
+            if old && fs::File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok()) {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
     }
 
     /// The store's folder.
@@ -177,6 +198,21 @@ mod tests {
         store.put(b"abc").unwrap();
         assert!(store.blob(&digest, 3).is_some());
         assert_eq!(fs::read_dir(store.root().join("drafts")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn drafts_of_the_dead_are_swept_and_those_of_the_living_are_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path()).unwrap();
+        let mut mine = store.draft().unwrap();
+        let dead = directory.path().join("drafts/.talosmith-dead");
+        fs::write(&dead, "half").unwrap();
+        let long_ago = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1);
+        let times = fs::FileTimes::new().set_modified(long_ago);
+        mine.file().set_times(times).unwrap();
+        fs::File::options().write(true).open(&dead).unwrap().set_times(times).unwrap();
+        Store::open(directory.path()).unwrap();
+        assert!(!dead.exists() && mine.path().exists());
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::archive::Entry;
 use crate::archive::compress::Compression;
 use crate::archive::tar;
 use crate::archive::tree;
+use crate::base::units::size;
 use crate::base::{Content, Digest, Epoch, json};
 use crate::image::config::{self, NewConfig};
 use crate::image::registry::Progress as Transfer;
@@ -37,7 +38,7 @@ pub fn layer<'p>(
     subject: String,
     options: LayerOptions,
 ) -> StepId {
-    let size = input.tree.iter().filter_map(|(_, entry)| entry.content()).map(Content::len).sum();
+    let total = input.tree.iter().filter_map(|(_, entry)| entry.content()).map(Content::len).sum();
     plan.add(
         Step::new("layer", 1, subject, move |context, progress, _| {
             let media_type = options
@@ -54,7 +55,7 @@ pub fn layer<'p>(
                 progress.advance(entry.content().map_or(0, Content::len));
             }
             let layer = tar.finish()?.finish()?;
-            let outcome = format!("{} bytes in {}", layer.descriptor.size, options.compression);
+            let outcome = format!("{} in {}", size(layer.descriptor.size), options.compression);
             Ok(Outputs::default()
                 .with_blob("layer", layer.descriptor)
                 .with_value("diff-id", layer.diff_id.to_string())
@@ -65,7 +66,7 @@ pub fn layer<'p>(
         .parameter("compression", options.compression)
         .parameter("format", format!("{:?}", options.format))
         .parameter("epoch", options.epoch.seconds())
-        .total(size),
+        .total(total),
     )
 }
 
@@ -174,6 +175,7 @@ pub fn document(context: &Context, outputs: &Outputs) -> Result<Document, Error>
 
 /// An image that was written.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Written {
     /// Where to, as the user wrote it, normalised.
     pub reference: String,
@@ -181,7 +183,7 @@ pub struct Written {
     pub digest: Digest,
     /// Its media type.
     pub media_type: String,
-    /// Bytes of all blobs and documents.
+    /// Bytes of all blobs and documents, as they lie in a registry.
     pub size: u64,
 }
 
@@ -194,7 +196,7 @@ pub fn write(
     source: Option<&RegistryReference>,
 ) -> Result<Vec<Written>, Error> {
     let media = Media::from(context);
-    let size = set.blobs.iter().map(|blob| blob.size).sum::<u64>();
+    let blobs = set.blobs.iter().map(|blob| blob.size).sum::<u64>();
     let documents: u64 = set.documents.iter().map(|document| document.descriptor.size).sum();
     let mut plan = Plan::new();
     for target in targets {
@@ -208,17 +210,23 @@ pub fn write(
                 })?;
             Ok(Outputs::default().with_value("digest", digest.to_string()))
         });
-        plan.add(step.total(size).always());
+        plan.add(step.total(blobs).always());
     }
     let outputs = plan.run(context)?;
     let root = set.root().ok_or_else(|| Error::Internal("nothing was to be written".to_owned()))?;
-    let written = targets.iter().zip(&outputs).map(|(target, _)| Written {
-        reference: target.to_string(),
-        digest: root.descriptor.digest,
-        media_type: root.media_type(),
-        size: size + documents,
-    });
-    Ok(written.collect())
+    targets
+        .iter()
+        .zip(&outputs)
+        .map(|(target, outputs)| {
+            let digest = outputs.value("digest")?.parse();
+            Ok(Written {
+                reference: target.to_string(),
+                digest: digest.map_err(|_| Error::Internal("a digest is none".to_owned()))?,
+                media_type: root.media_type(),
+                size: blobs + documents,
+            })
+        })
+        .collect()
 }
 
 impl From<&Context> for Media {

@@ -2,8 +2,8 @@
 
 use super::assemble::{self, Written};
 use super::error::Error;
+use super::one_image::read_config;
 use super::run::Context;
-use super::subject::read_config;
 use crate::base::fsio::At as _;
 use crate::image::document::{Source as _, select};
 use crate::image::{Descriptor, Document, ImageSet, Media, MediaError, Opened, Parsed, Platform, Reference};

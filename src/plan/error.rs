@@ -81,12 +81,19 @@ pub struct Problem {
     pub details: Vec<String>,
     /// What to do.
     pub hint: Option<String>,
+    /// It lies in how something was written on the command line, not in what that names.
+    pub usage: bool,
 }
 
 impl Problem {
     /// A problem without details.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), details: Vec::new(), hint: None }
+        Self { message: message.into(), details: Vec::new(), hint: None, usage: false }
+    }
+
+    /// A problem of how something was written.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self { usage: true, ..Self::new(message) }
     }
 
     /// Adds a line.

@@ -10,10 +10,12 @@ use super::assemble::{self, ImageOptions, LayerOptions, Written};
 use super::error::{Error, Problem};
 use super::flatten;
 use super::gather::{Gather, Manifests};
+use super::one_image::OneImage;
 use super::run::{Context, Plan};
 use super::stat_cache::StatCache;
 use super::tree_input::TreeInput;
 use crate::archive::compress::Compression;
+use crate::archive::tar::TarError;
 use crate::archive::tree::Entry;
 use crate::base::{Content, Epoch};
 use crate::check::{self, Code, Report};
@@ -64,8 +66,8 @@ pub struct ExtensionSpec {
     pub talos: Option<Version>,
     /// Codes of findings that may pass.
     pub allow: Vec<Code>,
-    /// Where to.
-    pub outputs: Vec<Reference>,
+    /// Where to. With `{arch}` each platform's image is written by itself.
+    pub outputs: Vec<String>,
 }
 
 /// What came of it.
@@ -104,7 +106,7 @@ pub fn build(spec: &ExtensionSpec, context: &Context) -> Result<BuiltExtension, 
     if report.has_errors(&spec.allow) {
         return Err(Error::Findings(Box::new(report)));
     }
-    let set = assemble(spec, context, &prepared, &manifests.manifest)?;
+    let sets = assemble(spec, context, &prepared, &manifests.manifest)?;
     let fetch = |blob: &crate::image::Descriptor| {
         context.blob(blob).map_err(|error| crate::image::MediaError::Unusable {
             reference: context.store.root().display().to_string(),
@@ -112,7 +114,16 @@ pub fn build(spec: &ExtensionSpec, context: &Context) -> Result<BuiltExtension, 
             hint: None,
         })
     };
-    let written = assemble::write(context, &spec.outputs, &set, &fetch, None)?;
+    let mut written = Vec::new();
+    let (own, whole): (Vec<&String>, Vec<&String>) =
+        spec.outputs.iter().partition(|output| output.contains("{arch}"));
+    let whole = whole.into_iter().map(|output| parse(output)).collect::<Result<Vec<_>, _>>()?;
+    written.extend(assemble::write(context, &whole, &sets.whole, &fetch, None)?);
+    for (platform, set) in &sets.single {
+        let outputs =
+            own.iter().map(|output| parse(&for_platform(output, platform))).collect::<Result<Vec<_>, _>>()?;
+        written.extend(assemble::write(context, &outputs, set, &fetch, None)?);
+    }
     Ok(BuiltExtension { written, report, manifest: manifests.manifest })
 }
 
@@ -180,13 +191,21 @@ fn check(spec: &ExtensionSpec, prepared: &[Prepared], manifests: &Manifests) -> 
     Ok(report)
 }
 
+/// The images that were made.
+struct Sets {
+    /// The index of all platforms; the only image, if there is one platform.
+    whole: ImageSet,
+    /// Each platform's image by itself.
+    single: Vec<(Platform, ImageSet)>,
+}
+
 /// The plan proper: two layers and an image for each platform, and an index over several.
 fn assemble(
     spec: &ExtensionSpec,
     context: &Context,
     prepared: &[Prepared],
     manifest: &Manifest,
-) -> Result<ImageSet, Error> {
+) -> Result<Sets, Error> {
     let newest = prepared.iter().filter_map(|one| one.newest).max();
     let epoch = spec.epoch.or(newest).unwrap_or_default();
     let compression = spec.compression.unwrap_or(Compression::GZIP);
@@ -211,23 +230,27 @@ fn assemble(
     }
     let index = (images.len() > 1).then(|| assemble::index(&mut plan, &images, &options));
     let outputs = plan.run(context)?;
-    let mut set = ImageSet { documents: Vec::new(), blobs: Vec::new() };
-    let steps = images.iter().map(|(image, platform)| (*image, Some((*platform).clone())));
-    for (step, platform) in steps.chain(index.map(|index| (index, None))) {
+    let mut whole = ImageSet { documents: Vec::new(), blobs: Vec::new() };
+    let mut single = Vec::new();
+    for (step, platform) in &images {
         let mut document = assemble::document(context, step.outputs(&outputs)?)?;
         // A layout's index must name the platform, or the Talos imager does not find the image.
-        document.descriptor.platform = platform;
+        document.descriptor.platform = Some((*platform).clone());
+        let mut set = ImageSet { documents: vec![document.clone()], blobs: Vec::new() };
         if let Parsed::Manifest(manifest) = document.parse()? {
-            let parts = std::iter::once(manifest.config).chain(manifest.layers);
-            for blob in parts {
-                if set.blobs.iter().all(|other| other.digest != blob.digest) {
-                    set.blobs.push(blob);
-                }
-            }
+            set.blobs.extend(std::iter::once(manifest.config).chain(manifest.layers));
         }
-        set.documents.push(document);
+        // Platforms share blobs: the manifest's layer at least.
+        let new = set.blobs.iter().filter(|blob| whole.blobs.iter().all(|other| other.digest != blob.digest));
+        let new: Vec<_> = new.cloned().collect();
+        whole.blobs.extend(new);
+        whole.documents.push(document);
+        single.push(((*platform).clone(), set));
     }
-    Ok(set)
+    if let Some(index) = index {
+        whole.documents.push(assemble::document(context, index.outputs(&outputs)?)?);
+    }
+    Ok(Sets { whole, single })
 }
 
 /// What the manifest says, in the names that registries show (image-spec, annotations.md).
@@ -259,12 +282,21 @@ pub(super) fn take(
         return Ok((input, None));
     }
     let image = crate::image::Media::from(context).open(&parsed)?;
-    let (_, manifest) = crate::image::document::select(&image, image.root.clone(), Some(platform))?;
-    let mut plan = Plan::new();
-    let step = flatten::add(&mut plan, &image, &manifest, wanted);
-    let outputs = plan.run(context)?;
-    let tree = flatten::tree(context, step.outputs(&outputs)?, reference)?;
-    Ok((tree, super::subject::created(&image, &manifest)?))
+    let (document, _) = crate::image::document::select(&image, image.root.clone(), Some(platform))?;
+    let one = OneImage::read(&image, document)?;
+    let flatten = |wanted: &str| {
+        let mut plan = Plan::new();
+        let step = flatten::add(&mut plan, &one, wanted);
+        let outputs = plan.run(context)?;
+        step.outputs(&outputs).cloned()
+    };
+    let outputs = match flatten(wanted) {
+        // The bytes of a hard link may lie outside what is wanted: then all of the image is taken.
+        Err(Error::Layer { source: TarError::LinkOutside { .. }, .. }) => flatten("")?,
+        outputs => outputs?,
+    };
+    let tree = flatten::tree(context, &outputs, reference)?;
+    Ok((tree, one.created()))
 }
 
 /// Parses a reference that stands in an option's value.
@@ -277,7 +309,7 @@ pub(super) fn parse(reference: &str) -> Result<Reference, Error> {
 }
 
 /// Replaces `{arch}` in a path or reference.
-pub(super) fn for_platform(text: &str, platform: &Platform) -> String {
+pub fn for_platform(text: &str, platform: &Platform) -> String {
     text.replace("{arch}", &platform.architecture)
 }
 

@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 
-use super::error::Error;
+use super::error::{Error, Problem};
+use super::one_image::OneImage;
 use super::run::{Context, Plan};
 use super::step::{Outputs, Step, StepId};
 use super::tree_input::{Packed, Packer, TreeInput};
@@ -16,19 +17,20 @@ use crate::base::fsio::At as _;
 use crate::base::{Activity, Content, Digest, Hasher};
 use crate::image::document::Source as _;
 use crate::image::flatten::Flattener;
-use crate::image::{Descriptor, Manifest, MediaError, Opened};
+use crate::image::{Descriptor, MediaError};
 
 /// The most bytes of a document that lists a tree: a million paths or so.
 const DOCUMENT_LIMIT: u64 = 256 << 20;
 
 /// Adds the step. `wanted` is a normal path (`""` for everything): only it and what lies below it,
 /// and the directories above it, are taken.
-pub fn add<'p>(plan: &mut Plan<'p>, image: &'p Opened, manifest: &'p Manifest, wanted: &'p str) -> StepId {
+pub fn add<'p>(plan: &mut Plan<'p>, one: &'p OneImage<'p>, wanted: &'p str) -> StepId {
+    let manifest = &one.manifest;
     let size = manifest.layers.iter().map(|layer| layer.size).sum();
     let layers: Vec<String> = manifest.layers.iter().map(|layer| layer.digest.to_string()).collect();
     plan.add(
-        Step::new("flatten", 1, image.reference.to_string(), move |context, progress, _| {
-            flatten(context, progress, image, manifest, wanted)
+        Step::new("flatten", 1, one.image.reference.to_string(), move |context, progress, _| {
+            flatten(context, progress, one, wanted)
         })
         .parameter("layers", layers.join(" "))
         .parameter("wanted", wanted)
@@ -47,8 +49,7 @@ pub fn tree(context: &Context, outputs: &Outputs, origin: &str) -> Result<TreeIn
 fn flatten(
     context: &Context,
     progress: &Activity,
-    image: &Opened,
-    manifest: &Manifest,
+    one: &OneImage<'_>,
     wanted: &str,
 ) -> Result<Outputs, Error> {
     let mut packer = Packer::new(io::BufWriter::with_capacity(256 << 10, context.store.writer()?));
@@ -61,7 +62,7 @@ fn flatten(
         packed.push(piece);
         Ok(Content::range("", packed.len() as u64 - 1, piece.size))
     };
-    let mut flat = flatten_with(image, manifest, progress, &takes, &mut sink)?;
+    let mut flat = flatten_with(one, progress, &takes, &mut sink)?;
     let writer = packer
         .finish()
         .into_inner()
@@ -82,7 +83,15 @@ fn resolve(flat: &mut TreeInput, packed: &[Packed]) -> BTreeMap<String, u64> {
     let mut places = BTreeMap::new();
     let mut digests = BTreeMap::new();
     for (path, entry) in flat.tree.iter() {
-        let Some(Content::Range { offset, .. }) = entry.content() else { continue };
+        let offset = match entry.content() {
+            Some(Content::Range { offset, .. }) => offset,
+            // An empty file never comes to the sink.
+            Some(Content::Memory(bytes)) => {
+                digests.insert(path.to_owned(), Digest::of(bytes));
+                continue;
+            }
+            None => continue,
+        };
         let Some(piece) = usize::try_from(*offset).ok().and_then(|number| packed.get(number)) else {
             continue;
         };
@@ -96,35 +105,36 @@ fn resolve(flat: &mut TreeInput, packed: &[Packed]) -> BTreeMap<String, u64> {
 /// Flattens an image into a tree, handing the contents of regular files to `sink`. Every layer's bytes
 /// are checked against its digest.
 pub fn flatten_with(
-    image: &Opened,
-    manifest: &Manifest,
+    one: &OneImage<'_>,
     progress: &Activity,
     wanted: &dyn Fn(&str) -> bool,
     sink: &mut dyn FnMut(&mut dyn Read, u64) -> io::Result<Content>,
 ) -> Result<TreeInput, Error> {
-    image.prefetch(&manifest.layers, progress.events())?;
+    let (image, layers) = (one.image, &one.manifest.layers);
+    image.prefetch(layers, progress.events())?;
     let mut flattener = Flattener::new();
-    for (index, layer) in manifest.layers.iter().enumerate() {
-        let content = image.blob(layer)?;
-        let error = |source| Error::Layer { image: image.reference.to_string(), layer: layer.digest, source };
-        let reader = content.open().at("read", layer.digest.to_string())?;
-        let mut source = Checked { reader, hasher: layer.digest.hasher(), progress };
-        let compressed = Counted::new(&mut source);
-        let taken = compressed.counter();
-        let plain = decoder(compressed).map_err(|source| error(TarError::Read { offset: 0, source }))?;
-        let mut reader = Reader::new(Bounded::new(plain, taken, Bounds::default()));
-        flattener.apply(index, wanted, &mut reader, &mut Contents::streamed(sink)).map_err(error)?;
-        drop(reader);
+    for (index, (layer, diff_id)) in layers.iter().zip(one.config.diff_ids()).enumerate() {
+        let name = || image.reference.to_string();
+        let reader = image.blob(layer)?.open().at("read", layer.digest.to_string())?;
+        let mut source = Hashed { reader, hasher: layer.digest.hasher(), progress: Some(progress) };
+        let applied = apply(&mut flattener, index, &mut source, diff_id.hasher(), wanted, sink);
+        // Whatever the reader says of it: that the bytes are not those that were meant comes first.
         let found = source.finish().at("read", layer.digest.to_string())?;
         if found != layer.digest {
-            let origin = image.reference.to_string();
-            return Err(MediaError::Damaged { digest: layer.digest, origin, found }.into());
+            return Err(MediaError::Damaged { digest: layer.digest, origin: name(), found }.into());
+        }
+        let found = applied.map_err(|source| Error::Layer { image: name(), layer: layer.digest, source })?;
+        if found != diff_id {
+            return Err(Problem::new(format!("image `{}` contradicts itself", name()))
+                .detail(format!("layer {} has the uncompressed digest {found}", layer.digest))
+                .detail(format!("its configuration says {diff_id}"))
+                .into());
         }
     }
     let flat = flattener.finish();
     let mut input = TreeInput::default();
     for (path, _) in flat.tree.iter() {
-        let layer = flat.origin(path).and_then(|index| manifest.layers.get(index));
+        let layer = flat.origin(path).and_then(|index| layers.get(index));
         input.layers.extend(layer.map(|layer| (path.to_owned(), layer.digest)));
     }
     input.duplicates = flat.duplicates.into_iter().map(|duplicate| duplicate.what).collect();
@@ -132,23 +142,44 @@ pub fn flatten_with(
     Ok(input)
 }
 
-/// Hashes what is read of a layer, and the rest of it at the end.
-struct Checked<'a, R: Read> {
-    reader: R,
+/// Applies one layer; gives the digest of its uncompressed bytes.
+fn apply(
+    flattener: &mut Flattener,
+    index: usize,
+    source: &mut (impl Read + Send),
     hasher: Hasher,
-    progress: &'a Activity,
+    wanted: &dyn Fn(&str) -> bool,
+    sink: &mut dyn FnMut(&mut dyn Read, u64) -> io::Result<Content>,
+) -> Result<Digest, TarError> {
+    let read = |source| TarError::Read { offset: 0, source };
+    let compressed = Counted::new(source);
+    let taken = compressed.counter();
+    let plain = Bounded::new(decoder(compressed).map_err(read)?, taken, Bounds::default());
+    let mut reader = Reader::new(Hashed { reader: plain, hasher, progress: None });
+    flattener.apply(index, wanted, &mut reader, &mut Contents::streamed(sink))?;
+    // The rest of the stream counts too: padding, and what a reader of tar has no need of.
+    reader.finish().and_then(Hashed::finish).map_err(read)
 }
 
-impl<R: Read> Read for Checked<'_, R> {
+/// Hashes what is read, and the rest of it at the end.
+struct Hashed<'a, R> {
+    reader: R,
+    hasher: Hasher,
+    progress: Option<&'a Activity>,
+}
+
+impl<R: Read> Read for Hashed<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.reader.read(buffer)?;
         self.hasher.update(buffer.get(..count).unwrap_or_default());
-        self.progress.advance(count as u64);
+        if let Some(progress) = self.progress {
+            progress.advance(count as u64);
+        }
         Ok(count)
     }
 }
 
-impl<R: Read> Checked<'_, R> {
+impl<R: Read> Hashed<'_, R> {
     fn finish(mut self) -> io::Result<Digest> {
         io::copy(&mut self, &mut io::sink())?;
         Ok(self.hasher.finish())

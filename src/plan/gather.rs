@@ -217,10 +217,14 @@ impl<'a> Gather<'a> {
         let list_path = PathBuf::from(self.text(&list.to_string_lossy()));
         let text = fsio::read(&list_path, TEXT_LIMIT)?;
         let text = String::from_utf8_lossy(&text);
-        let mut missing = Vec::new();
+        let (mut missing, mut listed) = (Vec::new(), 0);
         for (number, line) in text.lines().enumerate() {
             for word in line.split('#').next().unwrap_or_default().split_whitespace() {
-                let wanted = inside("--modules-list", word, word)?;
+                let wanted = tree::normalise(word).map_err(|error| {
+                    Problem::new(format!("{} has a line that is no path", shown(&list_path)))
+                        .detail(format!("line {}: {error}", number + 1))
+                })?;
+                listed += 1;
                 match find_module(&taken, &base, &wanted) {
                     Some(path) => {
                         let Some(entry) = taken.tree.get(&path) else { continue };
@@ -234,6 +238,11 @@ impl<'a> Gather<'a> {
                     )),
                 }
             }
+        }
+        if listed == 0 {
+            return Err(Problem::new(format!("{} lists no modules", shown(&list_path)))
+                .hint("write one path a line, as `kernel/drivers/net/dummy.ko`")
+                .into());
         }
         if missing.is_empty() {
             return Ok(());
@@ -313,7 +322,7 @@ impl<'a> Gather<'a> {
             let text = self.text(file);
             let (source, target) =
                 text.split_once(':').filter(|(_, target)| !target.is_empty()).ok_or_else(|| {
-                    Problem::new(format!("`--file {file}` does not say where the file goes")).hint(
+                    Problem::usage(format!("`--file {file}` does not say where the file goes")).hint(
                         "write `SRC:DST`, as in `--file service.yaml:/usr/local/etc/containers/acme.yaml`",
                     )
                 })?;
@@ -363,7 +372,7 @@ impl<'a> Gather<'a> {
 
 /// A path inside the extension that the user wrote: absolute or relative, never climbing.
 fn inside(option: &str, whole: &str, path: &str) -> Result<String, Error> {
-    tree::normalise(path).map_err(|error| Problem::new(format!("`{option} {whole}`: {error}")).into())
+    tree::normalise(path).map_err(|error| Problem::usage(format!("`{option} {whole}`: {error}")).into())
 }
 
 fn file_name<'a>(option: &str, whole: &str, path: &'a str) -> Result<&'a str, Error> {
@@ -461,7 +470,7 @@ impl Copy {
             .map_or(0, |transport| transport.len());
         let behind = text.get(transport..).unwrap_or_default();
         let at = behind.find(":/").ok_or_else(|| {
-            Problem::new(format!("`--copy {whole}` does not say what to copy")).hint(
+            Problem::usage(format!("`--copy {whole}` does not say what to copy")).hint(
                 "write `IMAGE:/SRC[:/DST]`, as in `--copy registry.example.com/acme/pkg:v1:/usr/lib/modules`",
             )
         })?;

@@ -11,7 +11,7 @@ use crate::archive::tree::{self, Entry, Kind as EntryKind};
 use crate::base::Digest;
 use crate::image::{Descriptor, Platform, Reference};
 use crate::kmod::{ModuleFacts, SignatureState};
-use crate::talos::extension::MANIFEST;
+use crate::talos::extension::{MANIFEST, SELINUX};
 use crate::talos::kind::Kind;
 use crate::talos::manifest::Manifest;
 
@@ -86,6 +86,8 @@ pub struct FileLine {
     pub size: Option<u64>,
     /// Target of a link.
     pub target: Option<String>,
+    /// SELinux label.
+    pub selinux: Option<String>,
 }
 
 /// Inspects what `reference` names.
@@ -161,6 +163,10 @@ fn file(path: &str, entry: &Entry) -> FileLine {
         mode: mode(entry),
         size: entry.content().map(crate::base::Content::len),
         target,
+        selinux: entry
+            .xattrs
+            .get(SELINUX)
+            .map(|label| String::from_utf8_lossy(label.strip_suffix(b"\0").unwrap_or(label)).into_owned()),
     }
 }
 

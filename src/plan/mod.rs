@@ -16,6 +16,7 @@ pub mod extension;
 pub mod flatten;
 pub mod gather;
 pub mod inspect;
+pub mod one_image;
 pub mod run;
 pub mod stat_cache;
 pub mod step;

@@ -3,17 +3,18 @@
 use std::io::{self, Read};
 use std::path::Path;
 
-use super::error::{Error, Problem};
+use super::error::Error;
 use super::flatten;
+use super::one_image::{OneImage, images_of};
 use super::run::{Context, Plan};
 use super::step::{Outputs, Step};
 use super::tree_input::TreeInput;
 use crate::archive::tree::Tree;
 use crate::base::fsio::At as _;
-use crate::base::{Activity, Content, Digest, Epoch};
-use crate::image::config::{self, ConfigFile};
-use crate::image::document::{DOCUMENT_LIMIT, Source as _, select};
-use crate::image::{Document, Manifest, Media, MediaError, Opened, Parsed, Platform, Reference};
+use crate::base::{Activity, Content};
+use crate::image::config::ConfigFile;
+use crate::image::document::select;
+use crate::image::{Document, Manifest, Media, Platform, Reference};
 use crate::talos::extension::{MANIFEST, ROOTFS};
 use crate::talos::kind::Kind;
 
@@ -67,9 +68,12 @@ pub fn load(
     }
     let image = Media::from(context).open(reference)?;
     let mut subjects = Vec::new();
-    for document in documents(&image, platform)? {
-        let Parsed::Manifest(manifest) = document.parse()? else { continue };
-        subjects.push(subject(context, &image, document, manifest, contents)?);
+    let documents = match platform {
+        Some(_) => vec![select(&image, image.root.clone(), platform)?.0],
+        None => images_of(&image)?,
+    };
+    for document in documents {
+        subjects.push(subject(context, OneImage::read(&image, document)?, contents)?);
     }
     Ok((Some(image.root), subjects))
 }
@@ -106,43 +110,20 @@ fn extension_folder(files: &mut TreeInput, folder: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// The manifests of the platforms that are asked for; attestations are no images.
-fn documents(image: &Opened, platform: Option<&Platform>) -> Result<Vec<Document>, Error> {
-    if platform.is_some() {
-        return Ok(vec![select(image, image.root.clone(), platform)?.0]);
-    }
-    match image.root.parse()? {
-        Parsed::Manifest(_) => Ok(vec![image.root.clone()]),
-        Parsed::Index(index) => {
-            let images = index.manifests.iter().filter(|image| {
-                image.platform.as_ref().is_none_or(|platform| platform.os != "unknown")
-                    && crate::image::media_type::is_manifest(&image.media_type)
-            });
-            Ok(images.map(|descriptor| image.document(descriptor)).collect::<Result<_, _>>()?)
-        }
-    }
-}
-
-fn subject(
-    context: &Context,
-    image: &Opened,
-    document: Document,
-    manifest: Manifest,
-    contents: Contents,
-) -> Result<Subject, Error> {
-    let config = read_config(image, &manifest)?;
-    let reference = image.reference.to_string();
+fn subject(context: &Context, one: OneImage<'_>, contents: Contents) -> Result<Subject, Error> {
+    let entrypoint = one.config.entrypoint();
     let listing = match contents {
         Contents::All => None,
-        Contents::OfExtensions => Some(list(context, image, &manifest)?),
+        Contents::OfExtensions => Some(list(context, &one)?),
     };
-    let entrypoint = config.entrypoint();
     let files = match listing {
         Some(files) if kind_of(entrypoint, &files.tree) != Kind::Extension => files,
-        _ => with_contents(context, image, &manifest, &reference)?,
+        _ => with_contents(context, &one)?,
     };
     let kind = kind_of(entrypoint, &files.tree);
-    let platform = config.platform().or_else(|| document.descriptor.platform.clone());
+    let platform = one.config.platform().or_else(|| one.document.descriptor.platform.clone());
+    let reference = one.image.reference.to_string();
+    let OneImage { document, manifest, config, .. } = one;
     Ok(Subject { reference, kind, image: Some(ImageFacts { platform, document, manifest, config }), files })
 }
 
@@ -151,21 +132,16 @@ fn kind_of(entrypoint: &[String], tree: &Tree) -> Kind {
     Kind::of(entrypoint, &paths)
 }
 
-fn with_contents(
-    context: &Context,
-    image: &Opened,
-    manifest: &Manifest,
-    reference: &str,
-) -> Result<TreeInput, Error> {
+fn with_contents(context: &Context, one: &OneImage<'_>) -> Result<TreeInput, Error> {
     let mut plan = Plan::new();
-    let step = flatten::add(&mut plan, image, manifest, "");
+    let step = flatten::add(&mut plan, one, "");
     let outputs = plan.run(context)?;
-    flatten::tree(context, step.outputs(&outputs)?, reference)
+    flatten::tree(context, step.outputs(&outputs)?, &one.image.reference.to_string())
 }
 
 /// The paths of an image without their contents: sizes are right, bytes are not there.
-fn list(context: &Context, image: &Opened, manifest: &Manifest) -> Result<TreeInput, Error> {
-    let size = manifest.layers.iter().map(|layer| layer.size).sum();
+fn list(context: &Context, one: &OneImage<'_>) -> Result<TreeInput, Error> {
+    let size = one.manifest.layers.iter().map(|layer| layer.size).sum();
     let found = std::sync::Mutex::new(None);
     let mut plan = Plan::new();
     let run = |_: &Context, progress: &Activity, _: &[&Outputs]| {
@@ -173,39 +149,15 @@ fn list(context: &Context, image: &Opened, manifest: &Manifest) -> Result<TreeIn
             io::copy(reader, &mut io::sink())?;
             Ok(Content::range("", 0, size))
         };
-        let files = flatten::flatten_with(image, manifest, progress, &|_| true, &mut skip)?;
+        let files = flatten::flatten_with(one, progress, &|_| true, &mut skip)?;
         *found.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(files);
         Ok(Outputs::default())
     };
-    plan.add(Step::new("list", 1, image.reference.to_string(), run).total(size).always());
+    plan.add(Step::new("list", 1, one.image.reference.to_string(), run).total(size).always());
     plan.run(context)?;
     drop(plan);
     found
         .into_inner()
         .unwrap_or_else(std::sync::PoisonError::into_inner)
         .ok_or_else(|| Error::Internal("an image was not listed".to_owned()))
-}
-
-/// Reads an image's configuration, checked against its digest.
-pub(super) fn read_config(image: &Opened, manifest: &Manifest) -> Result<ConfigFile, Error> {
-    let origin = image.reference.to_string();
-    let bytes =
-        image.blob(&manifest.config)?.read(DOCUMENT_LIMIT).at("read the configuration of", &origin)?;
-    let mut hasher = manifest.config.digest.hasher();
-    hasher.update(&bytes);
-    let found: Digest = hasher.finish();
-    if found != manifest.config.digest {
-        return Err(MediaError::Damaged { digest: manifest.config.digest, origin, found }.into());
-    }
-    config::parse(&bytes).map_err(|error| {
-        Problem::new(format!("`{origin}` has no image configuration"))
-            .detail(format!("{}: {error}", manifest.config.media_type))
-            .hint("it may be an artifact (a chart, a signature) and no container image")
-            .into()
-    })
-}
-
-/// When an image says that it was made.
-pub(super) fn created(image: &Opened, manifest: &Manifest) -> Result<Option<Epoch>, Error> {
-    Ok(read_config(image, manifest)?.created.as_deref().and_then(Epoch::from_rfc3339))
 }

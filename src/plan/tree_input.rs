@@ -241,6 +241,7 @@ impl Row {
         let device = |make: fn(u32, u32) -> Kind| self.device.map(|(major, minor)| make(major, minor));
         match self.kind.as_str() {
             "directory" => Some(Kind::Directory),
+            "file" if self.size == Some(0) => Some(Kind::File(Content::memory([]))),
             "file" => {
                 let (offset, size) = (self.offset?, self.size?);
                 let path = pack.whole_file()?;

@@ -14,7 +14,7 @@ use crate::talos::kind::Kind;
 
 pub(super) fn run(args: &Check, options: &Options, printer: &Printer) -> Result<Outcome, Failure> {
     if args.list {
-        printer.result("check", json!({ "rules": check::rules() }), &check::table_markdown());
+        printer.result("check", json!({ "rules": check::rules() }), &check::table_markdown())?;
         return Ok(Outcome::Done);
     }
     let talos = options::talos(&args.judge)?;
@@ -22,15 +22,34 @@ pub(super) fn run(args: &Check, options: &Options, printer: &Printer) -> Result<
     let platform = args.platform.as_deref().map(options::platform).transpose()?;
     let wanted = args.kind.map(kind);
     let (mut text, mut values, mut bad) = (String::new(), Vec::new(), false);
-    for reference in &args.references {
-        let reference = options::reference(reference)?;
-        let checked = check(&options.context, &reference, platform.as_ref(), wanted, talos.as_ref())?;
-        bad |= checked.report.has_errors(&allow);
-        text.push_str(&show(&checked, printer));
-        values.push(value(&checked));
+    let mut failed = None;
+    for word in &args.references {
+        let checked = options::reference(word).and_then(|reference| {
+            Ok(check(&options.context, &reference, platform.as_ref(), wanted, talos.as_ref())?)
+        });
+        match checked {
+            Ok(checked) => {
+                bad |= checked.report.has_errors(&allow);
+                text.push_str(&show(&checked, printer));
+                values.push(value(&checked));
+            }
+            // One that cannot be checked does not hide what was found in the others.
+            Err(failure) if args.references.len() > 1 => {
+                values.push(json!({ "reference": word, "error": failure.message }));
+                if !printer.is_json() {
+                    printer.failure("check", &failure);
+                }
+                failed = failed.max(Some(failure.code));
+            }
+            Err(failure) => return Err(failure),
+        }
     }
-    printer.result("check", json!({ "checked": values }), &text);
-    Ok(if bad { Outcome::Findings } else { Outcome::Done })
+    printer.result("check", json!({ "checked": values }), &text)?;
+    Ok(match failed {
+        Some(code) => Outcome::Failed(code),
+        None if bad => Outcome::Findings,
+        None => Outcome::Done,
+    })
 }
 
 fn kind(name: KindName) -> Kind {
@@ -46,19 +65,14 @@ fn kind(name: KindName) -> Kind {
 }
 
 fn show(checked: &Checked, printer: &Printer) -> String {
-    let mut text = String::new();
-    for finding in checked.report.findings() {
-        text.push_str(&printer.finding(finding));
-    }
+    let mut text = printer.show_findings(checked.report.findings().iter());
     let kinds: Vec<&str> = checked.kinds.iter().map(|kind| kind.name()).collect();
-    let _ = writeln!(
-        text,
-        "{}: {}, {}, judged for Talos {}",
-        checked.reference,
-        kinds.join(", "),
-        checked.report.summary(),
-        checked.talos,
-    ); // to a String
+    let outcome = if checked.kinds.contains(&Kind::Extension) {
+        format!("{}, judged for Talos {}", checked.report.summary(), checked.talos)
+    } else {
+        "there are no checks for this kind yet".to_owned()
+    };
+    let _ = writeln!(text, "{}: {}, {outcome}", checked.reference, kinds.join(", ")); // to a String
     text
 }
 

@@ -8,6 +8,7 @@ use super::super::args::Diff;
 use super::super::failure::{Failure, Outcome};
 use super::super::options::{self, Options};
 use super::super::printer::Printer;
+use crate::base::printable;
 use crate::plan::diff::{Change, diff};
 
 pub(super) fn run(args: &Diff, options: &Options, printer: &Printer) -> Result<Outcome, Failure> {
@@ -23,11 +24,11 @@ pub(super) fn run(args: &Diff, options: &Options, printer: &Printer) -> Result<O
         };
         let platform =
             difference.platform.as_ref().map(|platform| format!("{platform} ")).unwrap_or_default();
-        let _ = writeln!(text, "{sign} {platform}{}", difference.subject); // to a String
+        let _ = writeln!(text, "{sign} {platform}{}", printable(&difference.subject)); // to a String
         for detail in &difference.details {
-            let _ = writeln!(text, "    {detail}");
+            let _ = writeln!(text, "    {}", printable(detail));
         }
     }
-    printer.result("diff", json!({ "equal": found.is_empty(), "differences": found }), &text);
+    printer.result("diff", json!({ "equal": found.is_empty(), "differences": found }), &text)?;
     Ok(if found.is_empty() { Outcome::Done } else { Outcome::Findings })
 }

@@ -8,21 +8,29 @@ use super::super::args::{Extension, FormatName};
 use super::super::failure::{Failure, Outcome};
 use super::super::options::{self, Options};
 use super::super::printer::Printer;
-use super::print_written;
+use super::{check_outputs, print_written};
 use crate::archive::Compression;
 use crate::archive::tree::normalise;
-use crate::image::{Format, Medium};
-use crate::plan::extension::{ExtensionSpec, build};
+use crate::image::{Format, Medium, Platform, Reference};
+use crate::plan::extension::{ExtensionSpec, build, for_platform};
+use crate::talos::Version;
 
 pub(super) fn run(args: &Extension, options: &Options, printer: &Printer) -> Result<Outcome, Failure> {
     let spec = spec(args, options)?;
     let built = build(&spec, &options.context)?;
     printer.findings(&built.report);
+    if spec.talos.is_none() {
+        options
+            .context
+            .events
+            .detail(format!("judged for Talos {}, the newest that is known", Version::NEWEST));
+    }
     let extra = json!({
+        "judgedFor": spec.talos.as_ref().unwrap_or(&Version::NEWEST).to_string(),
         "extension": { "name": built.manifest.name, "version": built.manifest.version },
         "findings": built.report.findings(),
     });
-    print_written("extension", &built.written, extra, printer);
+    print_written("extension", &built.written, extra, printer)?;
     Ok(Outcome::Done)
 }
 
@@ -55,26 +63,7 @@ fn spec(args: &Extension, options: &Options) -> Result<ExtensionSpec, Failure> {
         let path = normalise(&path).map_err(|error| Failure::usage(format!("`--selinux-label`: {error}")))?;
         selinux_labels.insert(path, label);
     }
-    let mut outputs = Vec::new();
-    for text in &args.output {
-        let output = options::reference(text)?;
-        if matches!(output.medium(), Medium::Path | Medium::Directory) {
-            return Err(Failure::usage(format!(
-                "`-o {text}` does not say in which form the image is to be written"
-            ))
-            .hint(Some(
-                "begin it with `oci:`, `oci-archive:`, `docker-archive:` or `docker://`".to_owned(),
-            )));
-        }
-        if output.medium() == Medium::DockerArchive && platforms.len() > 1 {
-            return Err(Failure::usage(format!(
-                "`-o {text}`: a docker archive holds one platform, and {} are asked for",
-                platforms.len()
-            ))
-            .hint(Some("write an `oci-archive:`, or one platform at a time".to_owned())));
-        }
-        outputs.push(output);
-    }
+    check_outputs(&references(&args.output, &platforms)?, options)?;
     Ok(ExtensionSpec {
         directory: args.directory.clone(),
         manifest: args.manifest.clone(),
@@ -95,6 +84,29 @@ fn spec(args: &Extension, options: &Options) -> Result<ExtensionSpec, Failure> {
         epoch: options.epoch,
         talos: options::talos(&args.judge)?,
         allow: options::allowed(&args.judge)?,
-        outputs,
+        outputs: args.output.clone(),
     })
+}
+
+/// The outputs as they will be: with `{arch}`, one for each platform.
+fn references(outputs: &[String], platforms: &[Platform]) -> Result<Vec<Reference>, Failure> {
+    let mut references = Vec::new();
+    for output in outputs {
+        let own = output.contains("{arch}");
+        let words = platforms.iter().map(|platform| for_platform(output, platform));
+        for word in words.take(if own { platforms.len() } else { 1 }) {
+            let reference = options::reference(&word)?;
+            if reference.medium() == Medium::DockerArchive && platforms.len() > 1 && !own {
+                return Err(Failure::usage(format!(
+                    "`-o {output}`: a docker archive holds one platform, and {} are asked for",
+                    platforms.len()
+                ))
+                .hint(Some(
+                    "put `{arch}` into its name: one archive is written for each platform".to_owned(),
+                )));
+            }
+            references.push(reference);
+        }
+    }
+    Ok(references)
 }

@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 use super::super::args::Inspect;
 use super::super::failure::{Failure, Outcome};
 use super::super::options::{self, Options};
-use super::super::printer::{Printer, size};
+use super::super::printer::Printer;
+use crate::base::printable;
+use crate::base::units::size;
 use crate::plan::inspect::{Inspection, ModuleLine, inspect};
 
 pub(super) fn run(args: &Inspect, options: &Options, printer: &Printer) -> Result<Outcome, Failure> {
@@ -28,18 +30,18 @@ pub(super) fn run(args: &Inspect, options: &Options, printer: &Printer) -> Resul
     });
     let head = match (&found.digest, &found.media_type) {
         (Some(digest), Some(media_type)) => {
-            format!("{reference}\n  digest      {digest}\n  media type  {media_type}\n")
+            format!("{reference}\n  digest      {digest}\n  media type  {}\n", printable(media_type))
         }
         _ => format!("{reference}\n"),
     };
-    printer.result("inspect", value, &format!("{head}{text}"));
+    printer.result("inspect", value, &format!("{head}{text}"))?;
     Ok(Outcome::Done)
 }
 
 fn show(one: &Inspection, files: bool, text: &mut String) {
     let mut line = |name: &str, value: &str| {
-        for value in value.lines().filter(|value| !value.is_empty()) {
-            let _ = writeln!(text, "  {name:<11} {value}"); // to a String
+        if !value.is_empty() {
+            let _ = writeln!(text, "  {name:<11} {}", printable(value)); // to a String
         }
     };
     line("kind", one.kind.name());
@@ -56,7 +58,9 @@ fn show(one: &Inspection, files: bool, text: &mut String) {
     if let Some(manifest) = &one.extension {
         line("extension", &format!("{} {}", manifest.name, manifest.version));
         line("author", &manifest.author);
-        line("description", &manifest.description);
+        for description in manifest.description.lines() {
+            line("description", description);
+        }
         line("talos", manifest.compatibility.as_deref().unwrap_or_default());
     }
     for module in &one.modules {
@@ -65,7 +69,11 @@ fn show(one: &Inspection, files: bool, text: &mut String) {
     if files {
         for file in &one.files {
             let target = file.target.as_ref().map(|target| format!(" -> {target}")).unwrap_or_default();
-            line("file", &format!("{} {:>10} {}{target}", file.mode, file.size.unwrap_or(0), file.path));
+            let label = file.selinux.as_ref().map(|label| format!(" [{label}]")).unwrap_or_default();
+            line(
+                "file",
+                &format!("{} {:>10} {}{target}{label}", file.mode, file.size.unwrap_or(0), file.path),
+            );
         }
     } else {
         line("files", &one.files.len().to_string());

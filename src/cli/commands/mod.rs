@@ -14,6 +14,7 @@ use super::args::{Args, Command};
 use super::failure::{Failure, Outcome};
 use super::options::Options;
 use super::printer::{Printer, print_out};
+use crate::image::{Medium, Reference};
 use crate::plan::assemble::Written;
 
 /// Runs a command.
@@ -28,7 +29,7 @@ pub(super) fn run(command: &Command, options: &Options, printer: &Printer) -> Re
         Command::Completions(args) => {
             let mut text = Vec::new();
             clap_complete::generate(args.shell, &mut Args::command(), "talosmith", &mut text);
-            print_out(&String::from_utf8_lossy(&text));
+            print_out(&String::from_utf8_lossy(&text))?;
             Ok(Outcome::Done)
         }
         Command::Man => manual(),
@@ -41,26 +42,37 @@ fn manual() -> Result<Outcome, Failure> {
     let mut command = Args::command();
     command.build();
     let render = |text: &mut Vec<u8>| -> std::io::Result<()> {
-        clap_mangen::Man::new(command.clone()).render(text)?;
+        let man = clap_mangen::Man::new(command.clone());
+        man.render_title(text)?;
+        man.render_name_section(text)?;
+        man.render_synopsis_section(text)?;
+        man.render_description_section(text)?;
         for part in command.get_subcommands().filter(|part| part.get_name() != "help") {
-            let man = clap_mangen::Man::new(part.clone());
+            let own = clap_mangen::Man::new(part.clone());
             std::io::Write::write_all(
                 text,
                 format!(".SH \"TALOSMITH {}\"\n", part.get_name().to_uppercase()).as_bytes(),
             )?;
-            man.render_description_section(text)?;
-            man.render_synopsis_section(text)?;
-            man.render_options_section(text)?;
+            own.render_description_section(text)?;
+            own.render_synopsis_section(text)?;
+            own.render_options_section(text)?;
         }
-        Ok(())
+        man.render_options_section(text)?;
+        man.render_extra_section(text)?;
+        man.render_version_section(text)
     };
     render(&mut text).map_err(|error| Failure::output(error.to_string()))?;
-    print_out(&String::from_utf8_lossy(&text));
+    print_out(&String::from_utf8_lossy(&text))?;
     Ok(Outcome::Done)
 }
 
 /// Prints references with their digests, as they are written elsewhere: without `docker://`.
-fn print_written(command: &str, written: &[Written], extra: serde_json::Value, printer: &Printer) {
+fn print_written(
+    command: &str,
+    written: &[Written],
+    extra: serde_json::Value,
+    printer: &Printer,
+) -> Result<(), Failure> {
     let text: String = written
         .iter()
         .map(|one| {
@@ -71,5 +83,34 @@ fn print_written(command: &str, written: &[Written], extra: serde_json::Value, p
     if let (Some(value), serde_json::Value::Object(extra)) = (value.as_object_mut(), extra) {
         value.extend(extra);
     }
-    printer.result(command, value, &text);
+    printer.result(command, value, &text)
+}
+
+/// Refuses outputs that no form can be given to, that are given twice, or that need the network where it is
+/// not to be used: before any work is done.
+fn check_outputs(outputs: &[Reference], options: &Options) -> Result<(), Failure> {
+    for (number, output) in outputs.iter().enumerate() {
+        if matches!(output.medium(), Medium::Path | Medium::Directory) {
+            return Err(Failure::usage(format!(
+                "`{output}` does not say in which form the image is to be written"
+            ))
+            .hint(Some(
+                "begin it with `oci:`, `oci-archive:`, `docker-archive:` or `docker://`".to_owned(),
+            )));
+        }
+        if output.medium() != Medium::Registry && output.to_string().contains('@') {
+            return Err(Failure::usage(format!(
+                "`{output}`: the name of an image that is to be written has no `@`"
+            )));
+        }
+        if outputs.iter().skip(number + 1).any(|other| other == output) {
+            return Err(Failure::usage(format!("`{output}` is given twice")));
+        }
+        if options.offline && output.medium() == Medium::Registry {
+            return Err(Failure::network(format!(
+                "`{output}` is in a registry, and `--offline` forbids the network"
+            )));
+        }
+    }
+    Ok(())
 }

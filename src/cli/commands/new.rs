@@ -39,8 +39,11 @@ pub(super) fn run(args: &New, printer: &Printer) -> Result<Outcome, Failure> {
     };
     write().map_err(|error| Failure::output(error.to_string()))?;
     let shown = folder.display();
-    let text = format!("{shown}/manifest.yaml\n{shown}/rootfs/\n{shown}/README.md\n");
-    printer.result("new", json!({ "folder": folder, "name": name }), &text);
+    let text = format!(
+        "{shown}/manifest.yaml\n{shown}/rootfs/\n{shown}/README.md\n\n\
+        put files into {shown}/rootfs, then: talosmith extension {shown} -o oci:out:{name}\n"
+    );
+    printer.result("new", json!({ "folder": folder, "name": name }), &text)?;
     Ok(Outcome::Done)
 }
 

@@ -1,7 +1,7 @@
 //! Streams in gzip and zstd: compressed in parallel chunks, byte for byte the same whatever the
 //! number of threads.
 //!
-//! The input is cut every [`GZIP_CHUNK`] (or [`ZSTD_CHUNK`]) bytes. Gzip chunks are raw deflate that
+//! The input is cut every `GZIP_CHUNK` (or `ZSTD_CHUNK`) bytes. Gzip chunks are raw deflate that
 //! ends at a byte boundary (a sync flush) and begins with the 32 KiB before it as dictionary, so the
 //! whole is one ordinary gzip member (RFC 1952) and loses next to nothing to the cuts. Zstd chunks
 //! are frames of their own, which RFC 8878 allows to be concatenated. Chunks that do not compress

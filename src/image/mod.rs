@@ -2,7 +2,7 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`descriptor`], [`platform`], [`reference`] | the names of things |
+//! | [`descriptor`], [`platform`], [`mod@reference`] | the names of things |
 //! | [`document`], [`config`] | manifests, indexes, configurations |
 //! | [`layer`] | layers in the making |
 //! | [`flatten`] | layers, one on another, as one tree |

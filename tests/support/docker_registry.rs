@@ -8,7 +8,7 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// A `docker-registry`; ends when dropped.
@@ -30,7 +30,7 @@ impl Drop for DockerRegistry {
 impl DockerRegistry {
     pub(crate) fn start(program: &Path) -> Self {
         let data = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let config = data.path().join("config.yml");
         let root = data.path().join("data");
         let text = format!(
@@ -42,9 +42,10 @@ impl DockerRegistry {
         command.arg("serve").arg(&config).stdout(Stdio::null()).stderr(Stdio::null());
         let child = command.spawn().unwrap();
         let sent = Arc::new(AtomicU64::new(0));
-        let started = Self { child, host: relay(port, &sent), data, sent };
+        let mut started = Self { child, host: relay(port, &sent), data, sent };
         let deadline = Instant::now() + Duration::from_secs(20);
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert_eq!(started.child.try_wait().unwrap(), None, "docker-registry ended");
             assert!(Instant::now() < deadline, "docker-registry does not listen");
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -66,6 +67,19 @@ impl DockerRegistry {
         let hex = digest.strip_prefix("sha256:").unwrap();
         let blobs = self.data.path().join("data/docker/registry/v2/blobs/sha256");
         blobs.join(&hex[..2]).join(hex).join("data")
+    }
+}
+
+/// A port that nobody listens on, below those that the kernel gives to whoever asks for any: between
+/// this and the registry's start nobody else takes it.
+fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = std::process::id() as u16;
+    loop {
+        let port = 20_000 + first.wrapping_add(NEXT.fetch_add(1, Ordering::SeqCst)) % 12_000;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
     }
 }
 

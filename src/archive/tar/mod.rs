@@ -9,7 +9,7 @@
 //! | [`index`] | the members of an archive on disk, in place |
 //! | [`read`] | members of an untrusted stream, within limits |
 //! | [`unpack`] | members onto a file tree |
-//! | [`write`] | a file tree as deterministic bytes |
+//! | [`mod@write`] | a file tree as deterministic bytes |
 //!
 //! Documents: POSIX.1-2017 `pax`, "ustar Interchange Format" and "pax Extended Header"; the GNU tar
 //! manual, "Basic Tar Format". Where readers disagree, Go's `archive/tar` decides, because

@@ -83,7 +83,7 @@ fn listing(folder: &Path) -> BTreeMap<String, (u32, Option<Vec<u8>>)> {
 fn skopeo_sees_the_documents_that_we_wrote() {
     let Some(program) = judge("skopeo") else { return };
     let world = World::new();
-    let digest = build(&world, &["oci:out:x", "oci-archive:x.tar:x", "docker-archive:d.tar:acme/x:1"], &[]);
+    let digest = build(&world, &["docker-archive:d.tar:acme/x:1", "oci-archive:x.tar:x", "oci:out:x"], &[]);
     let manifest = fs::read_to_string(blob(&world.path("out"), &digest)).unwrap();
     let parsed: serde_json::Value = serde_json::from_str(&manifest).unwrap();
     let config = blob(&world.path("out"), parsed["config"]["digest"].as_str().unwrap());
@@ -269,7 +269,7 @@ fn crane_validates_and_pushes_our_archives_and_layouts() {
     let world = World::new();
     let registry = DockerRegistry::start(&server);
     let crane = |words: &[&str]| judged(&program, words, &world.path(""));
-    let made = build(&world, &["oci:out", "docker-archive:x.tar:acme/x:1"], &[]);
+    let made = build(&world, &["docker-archive:x.tar:acme/x:1", "oci:out"], &[]);
     crane(&["validate", "--tarball", "x.tar"]);
     let (layout, archive) = (registry.reference("acme/layout:1"), registry.reference("acme/archive:1"));
     crane(&["push", "out", &layout]);

@@ -20,14 +20,14 @@ const BASIC: &str = "Basic cm9ib3Q6dDBwc2VjcmV0";
 const SECRETS: [&str; 3] = ["t0psecret", "cm9ib3Q6dDBwc2VjcmV0", "signed-state"];
 
 fn client() -> Client {
-    Client::new(Options { jobs: 4, ..Options::default() }, Events::default())
+    Client::new(Options { ..Options::default() }, Events::default())
 }
 
 /// A client that finds an entry for `host` in an auth file.
 fn client_with(directory: &Path, host: &str, entry: &str) -> Client {
     let file = directory.join("auth.json");
     std::fs::write(&file, format!(r#"{{"auths": {{"{host}": {entry}}}}}"#)).unwrap();
-    Client::new(Options { auth_file: Some(file), jobs: 4, ..Options::default() }, Events::default())
+    Client::new(Options { auth_file: Some(file), ..Options::default() }, Events::default())
 }
 
 const PASSWORD: &str = r#"{"auth": "cm9ib3Q6dDBwc2VjcmV0"}"#;
@@ -77,11 +77,11 @@ fn an_image_goes_up_and_comes_back_and_a_second_push_sends_no_blob() {
     let sent = Arc::new(Mutex::new(0));
     let counter = Arc::clone(&sent);
     let progress = Progress::new(move |bytes| *counter.lock().unwrap() += bytes);
-    assert_eq!(client.push_blobs(&to, &blobs, &[], &progress).unwrap(), [Pushed::Uploaded; 4]);
+    assert_eq!(push_blobs(&client, &to, &blobs, &[], &progress).unwrap(), [Pushed::Uploaded; 4]);
     assert_eq!(*sent.lock().unwrap(), 1_000_006);
     let manifest = br#"{"layers":[]}"#;
     let digest = client.push_manifest(&to, media_type::OCI_MANIFEST, manifest).unwrap();
-    assert_eq!(client.push_blobs(&to, &blobs, &[], &progress).unwrap(), [Pushed::Existed; 4]);
+    assert_eq!(push_blobs(&client, &to, &blobs, &[], &progress).unwrap(), [Pushed::Existed; 4]);
     assert_eq!(fake.uploaded(), 1_000_006);
 
     let (descriptor, bytes) = client.resolve(&to).unwrap();
@@ -209,9 +209,9 @@ fn the_first_error_of_many_pushes_ends_them() {
     let refuse = Some((403, r#"{"errors":[{"code":"DENIED"}]}"#.to_owned()));
     let fake = FakeRegistry::start(Faults { refuse_upload: refuse, ..Faults::default() });
     let to = repository(&fake, "acme/x");
-    let client = Client::new(Options { jobs: 1, ..Options::default() }, Events::default());
+    let client = Client::new(Options { ..Options::default() }, Events::default());
     let blobs = [blob(b"1"), blob(b"2"), blob(b"3")];
-    let error = client.push_blobs(&to, &blobs, &[], &Progress::default()).unwrap_err();
+    let error = push_blobs(&client, &to, &blobs, &[], &Progress::default()).unwrap_err();
     assert!(matches!(error, RegistryError::Unauthorised { credentials: false, .. }), "{error:?}");
     assert!(error.hint().unwrap().contains("--auth-file"));
     assert_eq!(fake.count("HEAD", ""), 1);
@@ -275,7 +275,7 @@ fn one_token_serves_all_requests_of_its_scope_and_a_mount_asks_for_the_source_to
     let client = client_with(directory.path(), &fake.host, PASSWORD);
     let to = repository(&fake, "acme/x");
     let blobs = [blob(b"one"), blob(b"two"), blob(b"three")];
-    client.push_blobs(&to, &blobs, &[], &Progress::default()).unwrap();
+    push_blobs(&client, &to, &blobs, &[], &Progress::default()).unwrap();
     client.push_manifest(&to, media_type::OCI_MANIFEST, b"{}").unwrap();
     assert_eq!(fake.count("GET", "/token"), 1);
     fake.add_blob("acme/base", b"base");
@@ -440,4 +440,15 @@ fn a_proxy_carries_requests_to_other_hosts_and_none_to_this_machine() {
     let error = client.resolve(&"reg.example/acme/x:1".parse().unwrap()).unwrap_err();
     assert!(matches!(error, RegistryError::NotFound { .. }), "{error:?}");
     assert_eq!(proxy.count("GET", "http://reg.example/v2/acme/x/manifests/1"), 1);
+}
+
+/// Pushes blobs one after another.
+fn push_blobs(
+    client: &Client,
+    to: &RegistryReference,
+    blobs: &[(Descriptor, Content)],
+    mount_from: &[RegistryReference],
+    progress: &Progress,
+) -> Result<Vec<Pushed>, RegistryError> {
+    blobs.iter().map(|(blob, content)| client.push_blob(to, blob, content, mount_from, progress)).collect()
 }

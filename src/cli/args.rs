@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+
+use crate::talos::kind::Kind;
 
 /// Assembles Talos Linux images natively: no daemon, no root, no other program.
 #[derive(Debug, Parser)]
@@ -24,12 +27,18 @@ pub struct Args {
 }
 
 const AFTER_HELP: &str = "\
-References: docker://HOST/NAME:TAG[@DIGEST], oci:DIR[:NAME], oci-archive:FILE[:NAME],
-docker-archive:FILE[:TAG], dir:DIR (a plain tree). A word that begins with `.` or `/`, or ends in `/`
-or `.tar`, is a path; one whose first part has a `.` or a `:` is an image in a registry.
+References:
+  docker://HOST/NAME:TAG[@DIGEST]   an image in a registry
+  oci:DIR[:NAME]                    an OCI layout
+  oci-archive:FILE[:NAME]           a tar of one
+  docker-archive:FILE[:TAG]         what docker save writes
+  dir:DIR                           a plain tree of files
+A word that begins with . or /, or ends in / or .tar, is a path;
+one whose first part has a . or : is an image in a registry.
 
-Exit codes: 0 done, 1 findings or differences, 2 usage, 3 input, 4 network or registry, 5 output,
-6 delegated tool, 70 internal error, 130 interrupted.";
+Exit codes:
+  0 done, 1 findings or differences, 2 usage, 3 input, 4 network or registry,
+  5 output, 6 delegated tool, 70 internal error, 130 interrupted";
 
 /// Options of every command, before or after its name.
 #[derive(Debug, Clone, ClapArgs)]
@@ -166,7 +175,7 @@ pub struct Extension {
     /// Media types: OCI's or Docker's (schema 2)
     #[arg(long, value_name = "FORMAT", default_value = "oci", help_heading = "Image")]
     pub format: FormatName,
-    /// gzip, zstd or none, with a level as in gzip:9 or zstd:19
+    /// gzip, zstd or none, with a level as in gzip:9 or zstd:19 [levels by default: gzip:5, zstd:3]
     #[arg(long, value_name = "NAME[:LEVEL]", default_value = "gzip", help_heading = "Image")]
     pub compression: String,
     /// Keep permission bits; otherwise 0755 for folders and what its owner may execute, 0644 for other files
@@ -216,27 +225,14 @@ pub struct Check {
     #[arg(long, value_name = "OS/ARCH")]
     pub platform: Option<String>,
     /// What the image must be: anything else is an error
-    #[arg(long = "as", value_name = "KIND")]
-    pub kind: Option<KindName>,
+    #[arg(long = "as", value_name = "KIND", value_parser = PossibleValuesParser::new(Kind::ALL.map(Kind::name)).try_map(|name| name.parse::<Kind>()))]
+    pub kind: Option<Kind>,
     /// Print the table of checks
     #[arg(long)]
     pub list: bool,
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would print the comment")]
     pub judge: Judge,
-}
-
-/// Kinds that can be demanded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[expect(missing_docs, reason = "the names say it")]
-pub enum KindName {
-    Extension,
-    Imager,
-    InstallerBase,
-    Installer,
-    Kernel,
-    Overlay,
-    Package,
 }
 
 /// `talosmith inspect`

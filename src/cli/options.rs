@@ -54,7 +54,6 @@ impl Options {
             offline: global.offline,
             tls_ca: global.tls_ca.clone(),
             auth_file: global.auth_file.clone(),
-            jobs: workers.jobs(),
             environment: Environment::from_lookup(|name| env::var_os(name)),
         };
         let client = Client::new(options, events.clone());

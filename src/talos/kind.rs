@@ -2,6 +2,7 @@
 //! and readers who follow it lose days: an imager given as base installer works by accident).
 
 use std::fmt;
+use std::str::FromStr;
 
 use crate::archive::tree::is_below;
 
@@ -24,7 +25,31 @@ pub enum Kind {
     Package,
 }
 
+/// A word names no kind.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no kind of image")]
+pub struct KindError(pub String);
+
+impl FromStr for Kind {
+    type Err = KindError;
+
+    fn from_str(text: &str) -> Result<Self, KindError> {
+        Self::ALL.into_iter().find(|kind| kind.name() == text).ok_or_else(|| KindError(text.to_owned()))
+    }
+}
+
 impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Extension,
+        Self::Imager,
+        Self::InstallerBase,
+        Self::Installer,
+        Self::Kernel,
+        Self::Overlay,
+        Self::Package,
+    ];
+
     /// The kind's name, as it stands in JSON.
     pub fn name(self) -> &'static str {
         match self {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::super::args::{Check, KindName};
+use super::super::args::Check;
 use super::super::failure::{Failure, Outcome};
 use super::super::options::{self, Options};
 use super::super::printer::Printer;
@@ -20,7 +20,7 @@ pub(super) fn run(args: &Check, options: &Options, printer: &Printer) -> Result<
     let talos = options::talos(&args.judge)?;
     let allow = options::allowed(&args.judge)?;
     let platform = args.platform.as_deref().map(options::platform).transpose()?;
-    let wanted = args.kind.map(kind);
+    let wanted = args.kind;
     let (mut text, mut values, mut bad) = (String::new(), Vec::new(), false);
     let mut failed = None;
     for word in &args.references {
@@ -50,18 +50,6 @@ pub(super) fn run(args: &Check, options: &Options, printer: &Printer) -> Result<
         None if bad => Outcome::Findings,
         None => Outcome::Done,
     })
-}
-
-fn kind(name: KindName) -> Kind {
-    match name {
-        KindName::Extension => Kind::Extension,
-        KindName::Imager => Kind::Imager,
-        KindName::InstallerBase => Kind::InstallerBase,
-        KindName::Installer => Kind::Installer,
-        KindName::Kernel => Kind::Kernel,
-        KindName::Overlay => Kind::Overlay,
-        KindName::Package => Kind::Package,
-    }
 }
 
 fn show(checked: &Checked, printer: &Printer) -> String {

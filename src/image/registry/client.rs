@@ -57,11 +57,6 @@ impl Client {
         }))
     }
 
-    /// Blobs that may be in flight at a time.
-    pub(super) fn jobs(&self) -> usize {
-        self.0.options.jobs.max(1)
-    }
-
     /// Runs `work` on this thread; connections are served by the runtime's two.
     pub(super) fn block_on<T>(
         &self,

@@ -19,8 +19,6 @@ pub struct Options {
     pub tls_ca: Option<PathBuf>,
     /// A file of credentials that is asked before all others; it must exist.
     pub auth_file: Option<PathBuf>,
-    /// Blobs in flight at a time; 0 counts as 1.
-    pub jobs: usize,
     /// See [`Environment`].
     pub environment: Environment,
 }

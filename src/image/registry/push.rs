@@ -2,7 +2,6 @@
 //! "Mounting a blob from another repository") and manifests.
 
 use bytes::Bytes;
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Method, Response, StatusCode, Url};
 
@@ -48,28 +47,6 @@ impl Client {
         let target = self.target(repository)?;
         let asked = format!("push to `{}`", target.name);
         self.block_on(&asked, self.put_blob(&target, descriptor, content, mount_from, progress))
-    }
-
-    /// [`Client::push_blob`] for many, as many at a time as the options' `jobs`. The first error
-    /// ends those that are under way. Results come in the order of `blobs`.
-    pub fn push_blobs(
-        &self,
-        repository: &RegistryReference,
-        blobs: &[(Descriptor, Content)],
-        mount_from: &[RegistryReference],
-        progress: &Progress,
-    ) -> Result<Vec<Pushed>, RegistryError> {
-        let target = self.target(repository)?;
-        let asked = format!("push to `{}`", target.name);
-        let one = async |(index, (descriptor, content)): (usize, &(Descriptor, Content))| {
-            let pushed = self.put_blob(&target, descriptor, content, mount_from, progress).await?;
-            Ok::<_, RegistryError>((index, pushed))
-        };
-        // Unordered: an error shows at once and not behind a large blob that comes before it.
-        let pushes = stream::iter(blobs.iter().enumerate().map(one)).buffer_unordered(self.jobs());
-        let mut results: Vec<_> = self.block_on(&asked, pushes.try_collect())?;
-        results.sort_unstable_by_key(|(index, _)| *index);
-        Ok(results.into_iter().map(|(_, pushed)| pushed).collect())
     }
 
     /// Has the registry take a blob from another of its repositories. `false` if it will not; nothing

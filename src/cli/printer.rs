@@ -85,11 +85,23 @@ impl Printer {
 
     /// Prints the findings that did not stop the command. With `--json` they are part of the result.
     pub fn findings(&self, report: &Report) {
-        if !self.json {
-            for finding in report.findings() {
-                if finding.severity == Severity::Warning && !self.quiet || self.verbose {
-                    self.say(&self.finding(finding));
-                }
+        self.some_findings(report, |severity| severity == Severity::Warning && !self.quiet);
+    }
+
+    /// Prints the findings of a command that did what it could whatever they are. With `--json` they are
+    /// part of the result.
+    pub fn all_findings(&self, report: &Report) {
+        self.some_findings(report, |severity| match severity {
+            Severity::Error => true,
+            Severity::Warning => !self.quiet,
+            Severity::Info => false,
+        });
+    }
+
+    fn some_findings(&self, report: &Report, shown: impl Fn(Severity) -> bool) {
+        for finding in report.findings().iter().filter(|_| !self.json) {
+            if shown(finding.severity) || self.verbose {
+                self.say(&self.finding(finding));
             }
         }
     }

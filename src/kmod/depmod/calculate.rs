@@ -5,7 +5,6 @@ use std::io;
 
 use rayon::prelude::*;
 
-use super::FILES;
 use super::graph::Graph;
 use super::issue::Issue;
 use super::kernel_symbols::KernelSymbols;
@@ -101,10 +100,7 @@ pub fn depmod(tree: &Tree, options: &Options<'_>) -> Result<Depmod, DepmodError>
         elsewhere: &exports_of(&not_counted),
         kernel: options.kernel,
     };
-    let resolved: Vec<(Vec<usize>, Vec<Issue>)> =
-        options.workers.install(|| modules.par_iter().map(|module| resolver.resolve(module)).collect());
-    let (direct, found): (Vec<_>, Vec<_>) = resolved.into_iter().unzip();
-    issues.extend(found.into_iter().flatten());
+    let direct = resolver.resolve_all(options.workers, &mut issues);
     let files = match Graph::new(direct).sort() {
         Err(loops) => {
             issues.extend(loops.iter().map(|members| named_loop(members, &modules)));
@@ -118,10 +114,9 @@ pub fn depmod(tree: &Tree, options: &Options<'_>) -> Result<Depmod, DepmodError>
                 builtin: builtin.as_deref(),
                 builtin_info: builtin_info.as_deref(),
             };
-            let written = options.workers.install(|| output::write(&input));
-            let (files, found) = written.map_err(|(file, source)| DepmodError::Index { file, source })?;
-            issues.extend(found);
-            FILES.into_iter().zip(files).collect()
+            let written = options.workers.install(|| output::write(&input))?;
+            issues.extend(written.issues);
+            written.files
         }
     };
     issues.sort();
@@ -212,6 +207,15 @@ struct Resolver<'a> {
 }
 
 impl Resolver<'_> {
+    /// The direct dependencies of every module; what is wrong goes to `issues`.
+    fn resolve_all(&self, workers: &Workers, issues: &mut Vec<Issue>) -> Vec<Vec<usize>> {
+        let resolve = || self.modules.par_iter().map(|module| self.resolve(module)).collect();
+        let resolved: Vec<(Vec<usize>, Vec<Issue>)> = workers.install(resolve);
+        let (direct, found): (Vec<_>, Vec<_>) = resolved.into_iter().unzip();
+        issues.extend(found.into_iter().flatten());
+        direct
+    }
+
     /// The modules that `module` needs directly, in the order of its symbols, and what is wrong.
     fn resolve(&self, module: &Loaded) -> (Vec<usize>, Vec<Issue>) {
         let (mut direct, mut issues, mut missing) = (Vec::new(), Vec::new(), Vec::new());

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use rayon::prelude::*;
 
 use super::FILES;
-use super::calculate::Exports;
+use super::calculate::{DepmodError, Exports};
 use super::graph::Sorted;
 use super::issue::Issue;
 use super::load::Loaded;
@@ -30,15 +30,21 @@ pub(super) struct Input<'a> {
 /// A file and what could not be written into it.
 type Written = (Vec<u8>, Vec<Issue>);
 
-/// Writes all files, in the order of [`FILES`].
-pub(super) fn write(input: &Input<'_>) -> Result<(Vec<Vec<u8>>, Vec<Issue>), (&'static str, TooLarge)> {
-    let written: Vec<Written> = FILES
-        .into_par_iter()
-        .with_max_len(1)
-        .map(|name| input.file(name).map_err(|error| (name, error)))
-        .collect::<Result<_, _>>()?;
-    let (files, issues): (Vec<_>, Vec<_>) = written.into_iter().unzip();
-    Ok((files, issues.into_iter().flatten().collect()))
+/// The files by name, in the order of [`FILES`], and what could not be written into them.
+pub(super) struct Output {
+    pub files: Vec<(&'static str, Vec<u8>)>,
+    pub issues: Vec<Issue>,
+}
+
+/// Writes all files, one a thread.
+pub(super) fn write(input: &Input<'_>) -> Result<Output, DepmodError> {
+    let one = |file: &'static str| match input.file(file) {
+        Ok((bytes, issues)) => Ok(((file, bytes), issues)),
+        Err(source) => Err(DepmodError::Index { file, source }),
+    };
+    let written: Result<Vec<_>, _> = FILES.into_par_iter().with_max_len(1).map(one).collect();
+    let (files, issues): (Vec<_>, Vec<Vec<Issue>>) = written?.into_iter().unzip();
+    Ok(Output { files, issues: issues.into_iter().flatten().collect() })
 }
 
 impl Input<'_> {

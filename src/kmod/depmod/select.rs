@@ -136,7 +136,7 @@ pub fn select(tree: &Tree, search: &Search) -> Selection {
 }
 
 /// The content of a file, or of the file that a link leads to.
-fn content<'a>(tree: &'a Tree, path: &str) -> Option<Content> {
+fn content(tree: &Tree, path: &str) -> Option<Content> {
     let mut path = path.to_owned();
     for _ in 0..LINKS_MAX {
         path = match &tree.get(&path)?.kind {

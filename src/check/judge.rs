@@ -155,3 +155,71 @@ fn invalid(code: Code, path: &str, error: &YamlError) -> Finding {
         None => finding,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::Entry;
+    use crate::base::Content;
+
+    const GOOD: &str = "version: v1alpha1\nmetadata: {name: x, version: 1.0.0, author: a, description: d}\n";
+
+    /// The codes, with their lines, of an extension with this manifest and this service specification.
+    fn judged(manifest: &str, service: &str, talos: Option<Version>) -> Vec<(Code, Option<usize>)> {
+        let mut tree = Tree::new();
+        let file = |text: &str| Entry::file(0o644, Content::memory(text.as_bytes()));
+        tree.insert(MANIFEST, file(manifest)).unwrap();
+        tree.insert("rootfs/usr/local/etc/containers/x.yaml", file(service)).unwrap();
+        tree.insert("rootfs/usr/local/etc/containers/below/no.yaml", file("not: [a service")).unwrap();
+        let report = extension(&ExtensionInput {
+            tree: &tree,
+            platform: None,
+            talos: talos.as_ref().unwrap_or(&Version::NEWEST),
+            talos_is_given: talos.is_some(),
+            duplicates: &[],
+            layer_of: &|_| None,
+            origin_of: &|_| "test".to_owned(),
+        });
+        report.unwrap().findings().iter().map(|finding| (finding.code, finding.line)).collect()
+    }
+
+    const SERVICE: &str = "name: x\ncontainer:\n  entrypoint: ./x\nrestart: always\n";
+
+    #[test]
+    fn every_fault_of_a_manifest_has_its_code_and_line() {
+        assert_eq!(judged(GOOD, SERVICE, None), []);
+        for (manifest, code, line) in [
+            ("version: [\n", Code::ManifestInvalid, Some(2)),
+            ("version: v1alpha1\nmetadata: []\n", Code::ManifestInvalid, Some(2)),
+            (&GOOD.replace("v1alpha1", "v1beta1"), Code::ManifestVersion, Some(1)),
+            (&GOOD.replace("name: x, ", ""), Code::ManifestName, Some(2)),
+            (&GOOD.replace("author", "auhtor"), Code::ManifestUnknownKey, Some(2)),
+            (&GOOD.replace("1.0.0", "latest"), Code::ManifestVersionShape, Some(2)),
+            (
+                &GOOD.replace("}", ", compatibility: {talos: {version: '>> 1'}}}"),
+                Code::ConstraintInvalid,
+                Some(2),
+            ),
+        ] {
+            assert_eq!(judged(manifest, SERVICE, None), [(code, line)], "{manifest}");
+        }
+    }
+
+    #[test]
+    fn a_constraint_is_held_against_a_version_that_was_given() {
+        let manifest = GOOD.replace("}", ", compatibility: {talos: {version: '>= v1.9.0 < v1.10.0'}}}");
+        assert_eq!(judged(&manifest, SERVICE, None), []);
+        assert_eq!(judged(&manifest, SERVICE, Some(Version::new(1, 9, 5))), []);
+        let codes: Vec<Code> =
+            judged(&manifest, SERVICE, Some(Version::new(1, 11, 3))).iter().map(|found| found.0).collect();
+        assert_eq!(codes, [Code::ConstraintExcludes]);
+    }
+
+    #[test]
+    fn services_are_read_where_talos_reads_them() {
+        let codes =
+            |service: &str| judged(GOOD, service, None).iter().map(|found| found.0).collect::<Vec<_>>();
+        assert_eq!(codes(&SERVICE.replace("always", "sometimes")), [Code::ServiceInvalid]);
+        assert_eq!(codes(&format!("{SERVICE}logtoconsole: true\n")), [Code::ServiceUnknownKey]);
+    }
+}

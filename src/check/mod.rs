@@ -7,10 +7,12 @@
 //! | [`extension`] | rules for the files of an extension image |
 //! | [`mod@judge`] | all of them, put together |
 //! | [`modules`] | rules for the kernel modules in it |
+//! | [`mod@depmod`] | what is wrong with a whole tree of modules |
 //!
 //! A rule is one function from values to findings. It reads nothing but the contents that it is
 //! given; where it could not check, that is an error and no finding.
 
+pub mod depmod;
 pub mod extension;
 pub mod finding;
 pub mod judge;

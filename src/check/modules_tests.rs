@@ -150,6 +150,15 @@ fn bad() -> Tree {
 #[test]
 fn every_rule_of_the_table_finds_something_or_is_plugged_in_elsewhere() {
     let plugged_in_elsewhere = [
+        // Those of `super::depmod`, with their tests there.
+        Code::ModuleLoop,
+        Code::ModuleSymbol,
+        Code::ModuleSymbolVersion,
+        Code::ModuleDependency,
+        Code::ModuleBuiltIn,
+        Code::ModuleHidden,
+        Code::ModuleNotIndexed,
+        // Those of `super::judge`, with their tests there.
         Code::ManifestInvalid,
         Code::ManifestVersion,
         Code::ConstraintInvalid,

@@ -106,6 +106,8 @@ pub enum Command {
     Diff(Diff),
     /// Copy an image between any two media
     Copy(Copy),
+    /// Index a folder of kernel modules: modules.dep and all the others, as kmod's depmod writes them
+    Depmod(Depmod),
     /// Begin an extension: a folder with a manifest, a rootfs and a README
     New(New),
     /// Print a shell's completions
@@ -123,6 +125,7 @@ impl Command {
             Self::Inspect(_) => "inspect",
             Self::Diff(_) => "diff",
             Self::Copy(_) => "copy",
+            Self::Depmod(_) => "depmod",
             Self::New(_) => "new",
             Self::Completions(_) => "completions",
             Self::Man => "man",
@@ -275,6 +278,23 @@ pub struct Copy {
     /// Of an index, copy this platform only
     #[arg(long, value_name = "OS/ARCH")]
     pub platform: Option<String>,
+}
+
+/// `talosmith depmod`
+#[derive(Debug, ClapArgs)]
+pub struct Depmod {
+    /// Folder of one release's modules, such as usr/lib/modules/RELEASE; the files are written there
+    #[arg(value_name = "DIR")]
+    pub directory: PathBuf,
+    /// Folders of DIR whose modules are preferred, the first most; `built-in` stands for all others
+    #[arg(long, value_name = "FOLDER", value_delimiter = ',', default_value = "extras,built-in")]
+    pub search: Vec<String>,
+    /// The kernel's System.map or Module.symvers: symbols that nothing exports are then found
+    #[arg(long, value_name = "FILE")]
+    pub kernel_symbols: Option<PathBuf>,
+    /// Write nothing
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// `talosmith new`

@@ -95,6 +95,7 @@ impl From<plan::Error> for Failure {
             }
             plan::Error::File(_)
             | plan::Error::Check(_)
+            | plan::Error::Depmod(_)
             | plan::Error::Layer { .. }
             | plan::Error::Tree { .. } => Self::input(message),
             plan::Error::Write(_) => Self::output(message),

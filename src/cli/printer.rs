@@ -85,11 +85,15 @@ impl Printer {
         print_out(text)
     }
 
-    /// Prints the findings that did not stop the command. With `--json` they are part of the result.
+    /// Prints the findings that did not stop the command; an error among them was let pass. With `--json`
+    /// they are part of the result.
     pub fn findings(&self, report: &Report) {
         if !self.json {
-            let shown =
-                |finding: &&Finding| finding.severity == Severity::Warning && !self.quiet || self.verbose;
+            let shown = |finding: &&Finding| match finding.severity {
+                Severity::Error => true,
+                Severity::Warning => !self.quiet,
+                Severity::Info => self.verbose,
+            };
             self.say(&self.show_findings(report.findings().iter().filter(shown)));
         }
     }

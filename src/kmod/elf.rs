@@ -130,6 +130,12 @@ pub enum NotAModule {
     /// A section that every module has is not there.
     #[error("there is no section `{0}`")]
     NoSection(&'static str),
+    /// There are implausibly many symbols.
+    #[error("the names of its symbols have more than the {limit} bytes that are read of them")]
+    TooManySymbols {
+        /// What is read at most.
+        limit: usize,
+    },
     /// A section is implausibly large.
     #[error("section {index} has {size} bytes, more than the {limit} that are read of it")]
     SectionTooLarge {
@@ -159,6 +165,13 @@ pub struct Section {
     pub link: u32,
 }
 
+impl Section {
+    /// Whether it occupies bytes of the file at all.
+    pub fn has_bytes(&self) -> bool {
+        !matches!(self.kind, SHT_NULL | SHT_NOBITS)
+    }
+}
+
 /// An opened module.
 #[derive(Debug)]
 pub struct Elf {
@@ -186,11 +199,13 @@ impl Elf {
         let names_section = sections
             .get(usize::from(header.names))
             .copied()
-            .filter(|section| section.index != 0 && has_bytes(section))
+            .filter(|section| section.index != 0 && section.has_bytes())
             .ok_or(NotAModule::SectionTable("names no section of names"))?;
         let names = read_section(&mut reader, &names_section, NAMES_MAX)?;
-        let end =
-            sections.iter().filter(|section| has_bytes(section)).map(|section| section.offset + section.size);
+        let end = sections
+            .iter()
+            .filter(|section| section.has_bytes())
+            .map(|section| section.offset + section.size);
         let end = end.max().unwrap_or(0).max(table_end);
         Ok(Self { reader, machine: header.machine, sections, names, end })
     }
@@ -220,7 +235,7 @@ impl Elf {
     pub fn section(&self, name: &str) -> Option<Section> {
         self.sections
             .iter()
-            .find(|section| has_bytes(section) && self.name(section) == name.as_bytes())
+            .find(|section| section.has_bytes() && self.name(section) == name.as_bytes())
             .copied()
     }
 
@@ -286,17 +301,12 @@ fn parse_sections(table: &[u8], len: u64) -> Result<Vec<Section>, NotAModule> {
             link: u32_at(bytes, 40),
         };
         let end = section.offset.saturating_add(section.size);
-        if has_bytes(&section) && end > len {
+        if section.has_bytes() && end > len {
             return Err(NotAModule::SectionOutside { index, end, len });
         }
         sections.push(section);
     }
     Ok(sections)
-}
-
-/// Whether a section occupies bytes of the file at all.
-fn has_bytes(section: &Section) -> bool {
-    !matches!(section.kind, SHT_NULL | SHT_NOBITS)
 }
 
 fn read_section(reader: &mut ContentReader, section: &Section, limit: u64) -> Result<Vec<u8>, ModuleError> {
@@ -363,6 +373,57 @@ pub(crate) mod testing {
         header[24..32].copy_from_slice(&(offset as u64).to_le_bytes());
         header[32..40].copy_from_slice(&(size as u64).to_le_bytes());
         header
+    }
+
+    /// What a module of [`linked`] has to do with a symbol.
+    #[derive(Clone, Copy)]
+    pub(crate) enum Link<'a> {
+        Exports(&'a str, u32),
+        Needs(&'a str, Option<u32>),
+        MayUse(&'a str),
+    }
+
+    /// A module with a symbol table, `__kcrctab` and `__versions`, and this `.modinfo`.
+    pub(crate) fn linked(info: &[&str], links: &[Link<'_>]) -> Vec<u8> {
+        let info: String = info.iter().map(|entry| format!("{entry}\0")).collect();
+        let (mut names, mut table) = (b"\0".to_vec(), vec![0; 24]);
+        let (mut crcs, mut versions) = (Vec::new(), Vec::new());
+        let mut version = |name: &str, crc: u32| {
+            let mut entry = [0; 64];
+            entry[..4].copy_from_slice(&crc.to_le_bytes());
+            entry[8..8 + name.len()].copy_from_slice(name.as_bytes());
+            versions.extend(entry);
+        };
+        version("module_layout", 7);
+        for link in links {
+            let (name, bind, section, value) = match *link {
+                Link::Exports(name, crc) => {
+                    crcs.extend(crc.to_le_bytes());
+                    (format!("__crc_{name}"), 0, 3u16, crcs.len() as u64 - 4)
+                }
+                Link::Needs(name, crc) => {
+                    crc.into_iter().for_each(|crc| version(name, crc));
+                    (name.to_owned(), 1, 0, 0)
+                }
+                Link::MayUse(name) => (name.to_owned(), 2, 0, 0),
+            };
+            table.extend((names.len() as u32).to_le_bytes());
+            table.extend([bind << 4, 0]);
+            table.extend(section.to_le_bytes());
+            table.extend(value.to_le_bytes());
+            table.extend([0; 8]);
+            names.extend(name.as_bytes());
+            names.push(0);
+        }
+        let sections: [(&str, &[u8]); 6] = [
+            (".modinfo", info.as_bytes()),
+            (".gnu.linkonce.this_module", &[0; 64]),
+            ("__kcrctab", &crcs),
+            ("__versions", &versions),
+            (".symtab", &table),
+            (".strtab", &names),
+        ];
+        elf(62, &sections)
     }
 
     /// A module with this `.modinfo`, given as `key=value` entries.

@@ -4,14 +4,20 @@
 //! |---|---|
 //! | [`elf`] | bounded access to the sections of a module |
 //! | [`module`] | the facts of one module: name, machine, vermagic, aliases, signature state |
+//! | [`symbols`] | what a module exports and imports |
+//! | [`depmod`] | the index files of a tree of modules |
 //! | [`compressed`] | telling a compressed module, and unpacking it |
 //!
 //! Everything here reads untrusted bytes: a file is a module, or an error says why it is none.
 
 pub mod compressed;
+pub mod depmod;
 pub mod elf;
 pub mod module;
+pub mod symbols;
 
 pub use compressed::{Compression, UnpackError, unpack};
+pub use depmod::{Depmod, DepmodError, Options, depmod};
 pub use elf::{Elf, Machine, ModuleError, NotAModule};
 pub use module::{ModuleFacts, SignatureState, SignatureTrailer};
+pub use symbols::Symbols;

@@ -151,14 +151,32 @@ fn split_names(names: &str) -> Vec<String> {
 }
 
 /// The bytes of `.modinfo`.
-struct Info(Vec<u8>);
+#[derive(Debug)]
+pub(super) struct Info(pub(super) Vec<u8>);
 
 impl Info {
+    /// The entries of these keys, without the texts that are for people.
+    pub(super) fn only(&self, keys: &[&str]) -> Self {
+        let mut bytes = Vec::new();
+        for entry in self.0.split(|byte| *byte == 0) {
+            let key = entry.split(|byte| *byte == b'=').next().unwrap_or_default();
+            if keys.iter().any(|wanted| wanted.as_bytes() == key) {
+                bytes.extend_from_slice(entry);
+                bytes.push(0);
+            }
+        }
+        Self(bytes)
+    }
+
+    /// The values of a key, in their order.
+    pub(super) fn values(&self, key: &str) -> impl Iterator<Item = &[u8]> {
+        self.0
+            .split(|byte| *byte == 0)
+            .filter_map(move |entry| entry.strip_prefix(key.as_bytes())?.strip_prefix(b"="))
+    }
+
     fn all(&self, key: &str) -> impl Iterator<Item = String> {
-        self.0.split(|byte| *byte == 0).filter_map(move |entry| {
-            let value = entry.strip_prefix(key.as_bytes())?.strip_prefix(b"=")?;
-            Some(String::from_utf8_lossy(value).into_owned())
-        })
+        self.values(key).map(|value| String::from_utf8_lossy(value).into_owned())
     }
 
     /// Of several entries the kernel takes the first.

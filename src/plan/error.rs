@@ -10,6 +10,7 @@ use crate::base::fsio::FileError;
 use crate::check::{CheckError, Report};
 use crate::image::MediaError;
 use crate::image::document::{DocumentError, WalkError};
+use crate::kmod::DepmodError;
 
 /// An error of a plan or of one of its steps.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +27,9 @@ pub enum Error {
     /// A file to be checked cannot be read.
     #[error(transparent)]
     Check(#[from] CheckError),
+    /// A tree of modules cannot be indexed.
+    #[error(transparent)]
+    Depmod(#[from] DepmodError),
     /// An image or its medium.
     #[error(transparent)]
     Media(#[from] MediaError),

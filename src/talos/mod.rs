@@ -8,6 +8,7 @@
 //! | [`kind`] | what kind of image something is |
 //! | [`issue`] | what is wrong with a file that could be read |
 //! | [`manifest`] | `manifest.yaml` of an extension |
+//! | [`mod@modules_dep`] | the extension that indexes all modules of an installer |
 //! | [`service`] | the specification of an extension service |
 //! | [`template`] | `manifest.yaml.tmpl` and `vars.yaml` |
 
@@ -15,6 +16,7 @@ pub mod extension;
 pub mod issue;
 pub mod kind;
 pub mod manifest;
+pub mod modules_dep;
 pub mod range;
 pub mod service;
 pub mod template;

@@ -5,7 +5,10 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::digest::Digest;
+use super::digest::{Digest, Hasher};
+
+/// Bytes that are hashed at a time: enough that the reading costs nothing beside the hashing.
+const HASH_BUFFER: usize = 256 << 10;
 
 /// The bytes of a file or blob. Cheap to clone; opened anew for every reading, so that a reading
 /// never disturbs another.
@@ -89,7 +92,25 @@ impl Content {
 
     /// The SHA-256 digest of the bytes.
     pub fn digest(&self) -> io::Result<Digest> {
-        Ok(Digest::of_reader(&mut self.open()?)?.0)
+        self.digest_with(&|_| {})
+    }
+
+    /// The same; `progress` is told of the bytes that were read since it was told last.
+    pub fn digest_with(&self, progress: &dyn Fn(u64)) -> io::Result<Digest> {
+        let mut reader = self.open()?;
+        let mut hasher = Hasher::default();
+        let mut buffer = vec![0; usize::try_from(self.len()).unwrap_or(usize::MAX).clamp(1, HASH_BUFFER)];
+        loop {
+            match reader.read(&mut buffer) {
+                Ok(0) => return Ok(hasher.finish()),
+                Ok(count) => {
+                    hasher.update(&buffer[..count]);
+                    progress(count as u64);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 }
 

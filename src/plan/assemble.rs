@@ -1,6 +1,7 @@
 //! The steps that make an image of trees: layer, image, index, and the writing of the result.
 
 use std::collections::BTreeMap;
+use std::io;
 
 use super::error::Error;
 use super::run::{Context, Plan};
@@ -11,7 +12,7 @@ use crate::archive::compress::Compression;
 use crate::archive::tar;
 use crate::archive::tree;
 use crate::base::units::size;
-use crate::base::{Content, Digest, Epoch, json};
+use crate::base::{Activity, Content, Digest, Epoch, json};
 use crate::image::config::{self, NewConfig};
 use crate::image::registry::Progress as Transfer;
 use crate::image::{
@@ -46,15 +47,14 @@ pub fn layer<'p>(
                 .layer(options.compression)
                 .ok_or_else(|| Error::Internal("Docker's media types know no zstd".to_owned()))?;
             let writer = LayerWriter::new(&context.store, options.compression, media_type, &context.workers)?;
-            let mut tar = tar::Writer::new(writer, Some(options.epoch));
+            let mut tar = tar::Writer::new(Told { out: writer, progress }, Some(options.epoch));
             if !prefix.is_empty() {
                 tar.append(prefix, &Entry::directory())?;
             }
             for (path, entry) in input.tree.iter() {
                 tar.append(&tree::join(prefix, path), entry)?;
-                progress.advance(entry.content().map_or(0, Content::len));
             }
-            let layer = tar.finish()?.finish()?;
+            let layer = tar.finish()?.out.finish()?;
             let outcome = format!("{} in {}", size(layer.descriptor.size), options.compression);
             Ok(Outputs::default()
                 .with_blob("layer", layer.descriptor)
@@ -68,6 +68,24 @@ pub fn layer<'p>(
         .parameter("epoch", options.epoch.seconds())
         .total(total),
     )
+}
+
+/// Tells of what is written through it.
+struct Told<'a, W> {
+    out: W,
+    progress: &'a Activity,
+}
+
+impl<W: io::Write> io::Write for Told<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.out.write(bytes)?;
+        self.progress.advance(count as u64);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
 }
 
 /// What an image says of itself.

@@ -61,8 +61,9 @@ impl StatCache {
         Self { file, opened, known, fresh: Mutex::default() }
     }
 
-    /// The digest of a regular file, and its content as it was then.
-    pub fn digest(&self, path: &Path) -> Result<(Digest, Content), FileError> {
+    /// The digest of a regular file, and its content as it was then. `progress` is told of bytes as they
+    /// are read.
+    pub fn digest(&self, path: &Path, progress: &dyn Fn(u64)) -> Result<(Digest, Content), FileError> {
         let absolute = std::path::absolute(path).at("find", path)?;
         let data = std::fs::metadata(path).at("read", path)?;
         let stamp = Stamp::of(&data);
@@ -70,7 +71,7 @@ impl StatCache {
         if let Some((_, digest)) = self.known.get(&absolute).filter(|(known, _)| *known == stamp) {
             return Ok((*digest, content));
         }
-        let digest = content.digest().at("read", path)?;
+        let digest = content.digest_with(progress).at("read", path)?;
         if stamp == Stamp::of(&std::fs::metadata(path).at("read", path)?) {
             let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
             fresh.insert(absolute, (stamp, digest));
@@ -138,11 +139,11 @@ mod tests {
         let (file, cache_file) = (directory.path().join("file"), directory.path().join("cache"));
         fs::write(&file, b"one").unwrap();
         let cache = StatCache::open(cache_file.clone());
-        assert_eq!(cache.digest(&file).unwrap().0, Digest::of(b"one"));
+        assert_eq!(cache.digest(&file, &|_| {}).unwrap().0, Digest::of(b"one"));
         cache.save().unwrap();
         assert_eq!(cached(&cache_file), 0, "a file as young as this is not trusted");
         fs::write(&file, b"two").unwrap();
-        assert_eq!(StatCache::open(cache_file).digest(&file).unwrap().0, Digest::of(b"two"));
+        assert_eq!(StatCache::open(cache_file).digest(&file, &|_| {}).unwrap().0, Digest::of(b"two"));
     }
 
     #[test]

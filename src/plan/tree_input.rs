@@ -17,6 +17,7 @@ use super::run::Context;
 use super::stat_cache::StatCache;
 use crate::archive::tree::{self, Entry, Kind, Tree};
 use crate::base::fsio::{At as _, FileError};
+use crate::base::units::count;
 use crate::base::{Content, Digest, digest, json};
 
 /// A tree, the digests of its files, and where each path came from.
@@ -122,10 +123,16 @@ impl TreeInput {
             .filter(|(path, _)| !self.digests.contains_key(*path))
             .filter_map(|(path, entry)| Some((path.to_owned(), entry.content()?.clone())))
             .collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let total = missing.iter().map(|(_, content)| content.len()).sum();
+        let activity = context.events.begin("hash", count(missing.len(), "file"), Some(total));
+        let progress = |bytes| activity.advance(bytes);
         let one = |(path, content): &(String, Content)| -> Result<(String, Digest), FileError> {
             let digest = match content.whole_file() {
-                Some(file) => cache.digest(file)?.0,
-                None => content.digest().at("read", path)?,
+                Some(file) => cache.digest(file, &progress)?.0,
+                None => content.digest_with(&progress).at("read", path)?,
             };
             Ok((path.clone(), digest))
         };
@@ -134,6 +141,7 @@ impl TreeInput {
             _ => context.workers.install(|| missing.par_iter().map(one).collect()),
         };
         self.digests.extend(hashed?);
+        activity.finish("");
         Ok(())
     }
 

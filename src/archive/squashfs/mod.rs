@@ -9,6 +9,7 @@
 //! | `choice` | how hard to try on a block |
 //! | `codec` | one block through a codec, either way |
 //! | `nodes`, `inode`, `xattr`, `metadata` | the tables |
+//! | [`read`] | an image of anybody's as a list, as bytes, as a tree |
 //! | `format` | superblock and numbers of the format |
 //! | [`error`] | what a tree must not have |
 //!
@@ -24,9 +25,11 @@ mod metadata;
 mod nodes;
 pub mod options;
 mod plan;
+pub mod read;
 pub mod write;
 mod xattr;
 
 pub use error::WriteError;
 pub use options::{Codec, Options, OptionsError};
+pub use read::{Image, Node, ReadError, read_tree};
 pub use write::{Help, Summary, write_tree};

@@ -63,7 +63,7 @@ pub fn write_tree<W: Write + Seek>(
         block_size: options.block_size,
         codec: options.codec.id(),
         fragments: plan.fragments,
-        flags: flags(options, plan.fragments, duplicates > 0),
+        flags: flags(options, plan.fragments),
         ..Superblock::default()
     };
     let mut compressors = (compressor(scheme)?, compressor(scheme)?, compressor(scheme)?);
@@ -121,10 +121,9 @@ impl Tail {
     }
 }
 
-fn flags(options: &Options, fragments: u32, duplicates: bool) -> u16 {
+fn flags(options: &Options, fragments: u32) -> u16 {
     // mksquashfs sets `DUPLICATES` whenever it looks for them; readers ignore it.
     let mut flags = flag::EXPORTABLE | flag::DUPLICATES;
-    let _ = duplicates;
     if options.codec == Codec::None {
         flags |= flag::STORED_INODES
             | flag::STORED_DATA

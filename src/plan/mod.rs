@@ -17,10 +17,12 @@ pub mod flatten;
 pub mod gather;
 pub mod inspect;
 pub mod run;
+pub mod squashfs;
 pub mod stat_cache;
 pub mod step;
 pub mod subject;
 pub mod tree_input;
+pub mod unsquash;
 
 pub use error::Error;
 pub use run::{Context, Plan};

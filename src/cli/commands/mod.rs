@@ -6,6 +6,7 @@ mod diff;
 mod extension;
 mod inspect;
 mod new;
+mod squashfs;
 
 use clap::CommandFactory as _;
 use serde_json::json;
@@ -24,6 +25,7 @@ pub(super) fn run(command: &Command, options: &Options, printer: &Printer) -> Re
         Command::Inspect(args) => inspect::run(args, options, printer),
         Command::Diff(args) => diff::run(args, options, printer),
         Command::Copy(args) => copy::run(args, options, printer),
+        Command::Squashfs(args) => squashfs::run(args, options, printer),
         Command::New(args) => new::run(args, printer),
         Command::Completions(args) => {
             let mut text = Vec::new();
@@ -51,6 +53,14 @@ fn manual() -> Result<Outcome, Failure> {
             man.render_description_section(text)?;
             man.render_synopsis_section(text)?;
             man.render_options_section(text)?;
+            for deeper in part.get_subcommands().filter(|deeper| deeper.get_name() != "help") {
+                let title = format!(".SH \"TALOSMITH {} {}\"\n", part.get_name(), deeper.get_name()).to_uppercase();
+                std::io::Write::write_all(text, title.as_bytes())?;
+                let man = clap_mangen::Man::new(deeper.clone());
+                man.render_description_section(text)?;
+                man.render_synopsis_section(text)?;
+                man.render_options_section(text)?;
+            }
         }
         Ok(())
     };

@@ -89,7 +89,8 @@ fn one_subtree_is_taken_without_the_rest() {
     let tree = Random(11).tree(400, 5000);
     let bytes = pack(&tree, &with(Codec::Zstd, 4096));
     for (path, _) in tree.iter().filter(|(_, entry)| entry.is_directory()) {
-        let part: Vec<String> = unpack(&bytes, path).unwrap().iter().map(|(path, _)| path.to_owned()).collect();
+        let part: Vec<String> =
+            unpack(&bytes, path).unwrap().iter().map(|(path, _)| path.to_owned()).collect();
         // Parents of what was asked for are made; they are not listed.
         let wanted: Vec<String> = tree.below(path).map(|(path, _)| path.to_owned()).collect();
         assert!(wanted.iter().all(|path| part.contains(path)), "{path}");
@@ -167,9 +168,12 @@ fn limits_of_the_format_are_errors() {
     }
     let result = write_tree(&tree, &Options::default(), &help, &mut Cursor::new(Vec::new()));
     assert!(matches!(result, Err(WriteError::Limit(_))), "{result:?}");
-    for (level, block_size, codec) in
-        [(Some(0), 4096, Codec::Zstd), (Some(23), 4096, Codec::Zstd), (Some(3), 4096, Codec::Xz), (None, 5000, Codec::Zstd)]
-    {
+    for (level, block_size, codec) in [
+        (Some(0), 4096, Codec::Zstd),
+        (Some(23), 4096, Codec::Zstd),
+        (Some(3), 4096, Codec::Xz),
+        (None, 5000, Codec::Zstd),
+    ] {
         assert!(Options { level, block_size, codec, ..Options::default() }.check().is_err());
     }
 }

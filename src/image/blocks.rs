@@ -44,7 +44,12 @@ pub(super) struct Blocks {
 enum Writer {
     /// Nothing was added yet.
     Idle,
-    Open { number: usize, pack: Arc<File>, index: File, end: u64 },
+    Open {
+        number: usize,
+        pack: Arc<File>,
+        index: File,
+        end: u64,
+    },
     /// The disk is full, or the folder cannot be written: no more is tried.
     Gone,
 }
@@ -78,9 +83,8 @@ impl Blocks {
     /// The first pack that no other process adds to.
     fn begin(&self) -> io::Result<Writer> {
         fs::create_dir_all(&self.folder)?;
-        let open = |path: PathBuf| {
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
-        };
+        let open =
+            |path: PathBuf| OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
         for number in 0..PACKS {
             let index = open(self.path(number, "index"))?;
             if index.try_lock().is_err() {
@@ -152,12 +156,7 @@ fn check(block: &[u8]) -> [u8; 16] {
 }
 
 fn encode(key: &Key, place: &Place) -> [u8; ROW] {
-    let fields = [
-        &key[..],
-        &place.check,
-        &place.offset.to_le_bytes(),
-        &place.len.to_le_bytes(),
-    ];
+    let fields = [&key[..], &place.check, &place.offset.to_le_bytes(), &place.len.to_le_bytes()];
     let mut row = [0; ROW];
     let bytes = fields.iter().flat_map(|field| field.iter());
     row.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);

@@ -10,8 +10,8 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use crate::base::fsio::{self, At as _, Draft, FileError};
 use super::blocks::Blocks;
+use crate::base::fsio::{self, At as _, Draft, FileError};
 use crate::base::{BlockCache, Content, Digest, Hasher};
 
 /// The file that marks an OCI layout, and its content (image-spec, image-layout.md).

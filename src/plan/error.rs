@@ -3,8 +3,8 @@
 
 use std::path::PathBuf;
 
-use crate::archive::{TreeError, squashfs};
 use crate::archive::tar::{TarError, WriteError};
+use crate::archive::{TreeError, squashfs};
 use crate::base::Digest;
 use crate::base::fsio::FileError;
 use crate::check::{CheckError, Report};

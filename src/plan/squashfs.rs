@@ -110,9 +110,8 @@ fn squashfs(
     let mut out = io::BufWriter::with_capacity(1 << 20, draft.file());
     let summary = write_tree(&input.tree, options, &help, &mut out)?;
     drop(out); // flushed by the writer
-    let (digest, _) = File::open(&path)
-        .and_then(|mut file| Digest::of_reader(&mut file))
-        .at("read", &path)?;
+    let (digest, _) =
+        File::open(&path).and_then(|mut file| Digest::of_reader(&mut file)).at("read", &path)?;
     context.store.adopt(draft, &digest)?;
     Ok((digest, summary.size))
 }
@@ -124,7 +123,9 @@ fn source(spec: &PackSpec, context: &Context) -> Result<TreeInput, Error> {
         Reference::Path(path) if path.is_dir() && !path.join(LAYOUT_FILE).exists() => {
             input.add_directory(path, "")?;
         }
-        Reference::Path(path) if path.is_file() && is_plain_tar(path) => input.tree = tar_tree(path, context)?,
+        Reference::Path(path) if path.is_file() && is_plain_tar(path) => {
+            input.tree = tar_tree(path, context)?
+        }
         reference => {
             let (_, mut found) = subject::load(context, reference, spec.platform.as_ref(), Contents::All)?;
             match (found.pop(), found.is_empty()) {

@@ -9,7 +9,9 @@ use std::io::{self, Read};
 use std::os::unix::fs::{PermissionsExt as _, lchown, symlink};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, Timespec, Timestamps, XattrFlags, lsetxattr, makedev, mknodat, utimensat};
+use rustix::fs::{
+    AtFlags, CWD, FileType, Mode, Timespec, Timestamps, XattrFlags, lsetxattr, makedev, mknodat, utimensat,
+};
 
 use super::error::{Error, Problem};
 use super::run::Context;
@@ -42,10 +44,11 @@ pub fn extract(context: &Context, file: &Path, folder: &Path, wanted: &str) -> R
     }
     let above = fsio::parent(folder);
     fsio::create_dir(above)?;
-    let draft = tempfile::Builder::new().prefix(".talosmith-").tempdir_in(above).at("create a folder in", above)?;
+    let draft =
+        tempfile::Builder::new().prefix(".talosmith-").tempdir_in(above).at("create a folder in", above)?;
     let progress = context.events.begin("extract", file.display().to_string(), Some(total(&nodes)));
     let mut target = Target { root: draft.path().to_owned(), done: Extracted::default() };
-    target.done.owners = nodes.iter().all(|node| (node.entry.uid, node.entry.gid) == (0, 0)) || target.may_own();
+    target.done.owners = target.may_own();
     let walked = image.walk(&nodes, &context.workers, &mut |node, reader| {
         target.make(node, reader)?;
         progress.advance(node.size().unwrap_or(0));
@@ -152,12 +155,7 @@ impl Target {
         if self.done.owners {
             // Ids of an image have 32 bits.
             let (uid, gid) = (u32::try_from(entry.uid).ok(), u32::try_from(entry.gid).ok());
-            if let Err(error) = lchown(&path, uid, gid) {
-                self.done.owners = error.kind() == io::ErrorKind::PermissionDenied && (entry.uid, entry.gid) != (0, 0);
-                if self.done.owners || error.kind() != io::ErrorKind::PermissionDenied {
-                    return Err(error).at("change the owner of", &path);
-                }
-            }
+            lchown(&path, uid, gid).at("change the owner of", &path)?;
         }
         let link = matches!(entry.kind, Kind::Symlink(_));
         if !link {

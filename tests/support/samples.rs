@@ -64,7 +64,8 @@ impl Random {
         entry.mtime = self.below(1 << 32) as i64;
         for _ in 0..self.below(8).saturating_sub(5) {
             let prefix = ["security.", "trusted.", "user."][self.below(3) as usize];
-            let prefix = if matches!(entry.kind, Kind::File(_) | Kind::Directory) { prefix } else { "security." };
+            let prefix =
+                if matches!(entry.kind, Kind::File(_) | Kind::Directory) { prefix } else { "security." };
             let len = [0, 4, 40, 900][self.below(4) as usize];
             let value = vec![b'a' + self.below(3) as u8; len];
             entry.xattrs.insert(format!("{prefix}test{}", self.below(9)), value);
@@ -109,11 +110,18 @@ pub fn dump(tree: &Tree) -> Vec<String> {
     let line = |(path, entry): (&str, &Entry)| {
         let kind = match &entry.kind {
             Kind::File(content) => {
-                format!("file {} {}", content.len(), talosmith::base::Digest::of(&content.read(1 << 30).unwrap()))
+                format!(
+                    "file {} {}",
+                    content.len(),
+                    talosmith::base::Digest::of(&content.read(1 << 30).unwrap())
+                )
             }
             kind => format!("{kind:?}"),
         };
-        format!("{path:?} {:o} {}:{} {} {:?} {kind}", entry.mode, entry.uid, entry.gid, entry.mtime, entry.xattrs)
+        format!(
+            "{path:?} {:o} {}:{} {} {:?} {kind}",
+            entry.mode, entry.uid, entry.gid, entry.mtime, entry.xattrs
+        )
     };
     tree.iter().map(line).collect()
 }

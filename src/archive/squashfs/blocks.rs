@@ -68,7 +68,8 @@ pub(super) fn write(
     };
     let means = Arc::new(means);
     let jobs = std::mem::take(&mut plan.jobs);
-    let mut data = Data { files: vec![Placed::default(); plan.files.len()], fragments: Vec::new(), end: start };
+    let mut data =
+        Data { files: vec![Placed::default(); plan.files.len()], fragments: Vec::new(), end: start };
     if jobs.len() < 3 {
         // Not worth a thread.
         for job in &jobs {
@@ -163,9 +164,10 @@ impl Means {
             Job::Data(piece) => read(piece, &mut buffer).and_then(|()| {
                 if buffer.iter().all(|byte| *byte == 0) { Ok(Packed::Hole) } else { self.squeeze(&buffer) }
             }),
-            Job::Fragment(pieces) => {
-                pieces.iter().try_for_each(|piece| read(piece, &mut buffer)).and_then(|()| self.squeeze(&buffer))
-            }
+            Job::Fragment(pieces) => pieces
+                .iter()
+                .try_for_each(|piece| read(piece, &mut buffer))
+                .and_then(|()| self.squeeze(&buffer)),
         };
         self.buffers.put(buffer);
         packed

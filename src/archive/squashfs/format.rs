@@ -135,13 +135,19 @@ impl Superblock {
                 export_table: fields.u64()?,
             })
         };
-        let found = { let mut read = read; read() }.ok_or_else(|| "its superblock is cut".to_owned())?;
+        let found = {
+            let mut read = read;
+            read()
+        }
+        .ok_or_else(|| "its superblock is cut".to_owned())?;
         let size = found.block_size;
         if !size.is_power_of_two()
             || !(4096..=1 << 20).contains(&size)
             || block_log.map(u32::from) != Some(size.trailing_zeros())
         {
-            return Err(format!("its block size {size} is no power of two from 4096 to 1048576, or given twice with different values"));
+            return Err(format!(
+                "its block size {size} is no power of two from 4096 to 1048576, or given twice with different values"
+            ));
         }
         Ok(found)
     }
@@ -191,7 +197,8 @@ mod tests {
 
     #[test]
     fn a_superblock_reads_back_and_wrong_ones_are_told() {
-        let block = Superblock { block_size: 1 << 17, root: 7, ids: 3, export_table: 9, ..Superblock::default() };
+        let block =
+            Superblock { block_size: 1 << 17, root: 7, ids: 3, export_table: 9, ..Superblock::default() };
         let bytes: [u8; SUPERBLOCK] = block.encode().try_into().unwrap();
         assert_eq!(Superblock::decode(&bytes), Ok(block));
         for (at, value) in [(0, b'x'), (12, 1), (22, 5), (28, 3)] {

@@ -73,7 +73,11 @@ impl<'c> Metadata<'c> {
 
 /// A table with pointers to its blocks behind it, for an image whose next byte is `at`: its bytes, and
 /// where the pointers will begin.
-pub(super) fn indexed(bytes: &[u8], at: u64, compressor: &mut Compressor) -> Result<(Vec<u8>, u64), WriteError> {
+pub(super) fn indexed(
+    bytes: &[u8],
+    at: u64,
+    compressor: &mut Compressor,
+) -> Result<(Vec<u8>, u64), WriteError> {
     let mut metadata = Metadata::new(compressor);
     metadata.append(bytes)?;
     let (mut table, starts) = metadata.finish()?;

@@ -10,9 +10,7 @@ use super::super::tree::{Entry, Kind, Tree, file_name, parent};
 use super::blocks::{Data, Placed};
 use super::codec::Compressor;
 use super::error::WriteError;
-use super::format::{
-    DIRECTORY_EXTRA, METADATA, NAME_MAX, RUN, TARGET_MAX, encode_device, inode as kind,
-};
+use super::format::{DIRECTORY_EXTRA, METADATA, NAME_MAX, RUN, TARGET_MAX, encode_device, inode as kind};
 use super::inode::{self, Directory, File, Head, IndexRow};
 use super::metadata::{Metadata, Position};
 use super::options::Options;
@@ -199,12 +197,15 @@ impl<'t> Nodes<'t> {
         }
         let head = self.head(path, entry)?;
         let device = |major: u32, minor: u32| {
-            encode_device(major, minor)
-                .ok_or_else(|| WriteError::refused(path, format!("device number {major}:{minor} is too large")))
+            encode_device(major, minor).ok_or_else(|| {
+                WriteError::refused(path, format!("device number {major}:{minor} is too large"))
+            })
         };
         let (kind, bytes) = match &entry.kind {
             Kind::File(_) => (kind::FILE, self.file(path, &head)),
-            Kind::Symlink(target) if target.is_empty() || target.len() > TARGET_MAX || target.contains('\0') => {
+            Kind::Symlink(target)
+                if target.is_empty() || target.len() > TARGET_MAX || target.contains('\0') =>
+            {
                 let why = "its link target is empty, longer than 4095 bytes or contains a NUL byte";
                 return Err(WriteError::refused(path, why));
             }
@@ -319,8 +320,10 @@ impl<'t> Nodes<'t> {
             place += bytes.len() as u64;
             rest = later;
         }
-        let size = u32::try_from(place + DIRECTORY_EXTRA).ok().filter(|_| index.len() <= usize::from(u16::MAX));
-        let size = size.ok_or_else(|| WriteError::refused(path, "it has more entries than a directory can hold"))?;
+        let size =
+            u32::try_from(place + DIRECTORY_EXTRA).ok().filter(|_| index.len() <= usize::from(u16::MAX));
+        let size =
+            size.ok_or_else(|| WriteError::refused(path, "it has more entries than a directory can hold"))?;
         Ok((size, index))
     }
 }

@@ -189,9 +189,15 @@ mod tests {
     #[test]
     fn small_files_share_blocks_and_twins_are_found() {
         let mut tree = Tree::new();
-        for (path, byte, len) in
-            [("a", 1, 3000), ("b", 2, 3000), ("c", 1, 3000), ("d", 3, 9000), ("e", 4, 4096), ("f", 5, 0), ("g", 6, 10)]
-        {
+        for (path, byte, len) in [
+            ("a", 1, 3000),
+            ("b", 2, 3000),
+            ("c", 1, 3000),
+            ("d", 3, 9000),
+            ("e", 4, 4096),
+            ("f", 5, 0),
+            ("g", 6, 10),
+        ] {
             tree.insert(path, Entry::file(0o644, Content::memory(vec![byte; len]))).unwrap();
         }
         let plan = Plan::of(&tree, 4096, &Workers::new(1)).unwrap();

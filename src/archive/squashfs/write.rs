@@ -67,10 +67,12 @@ pub fn write_tree<W: Write + Seek>(
         ..Superblock::default()
     };
     let mut compressors = (compressor(scheme)?, compressor(scheme)?, compressor(scheme)?);
-    let nodes = Nodes::of(tree, options, &plan, &data, (&mut compressors.0, &mut compressors.1, &mut compressors.2))?;
+    let nodes =
+        Nodes::of(tree, options, &plan, &data, (&mut compressors.0, &mut compressors.1, &mut compressors.2))?;
     let made = nodes.make()?;
     (block.inodes, block.mtime, block.root) = (made.count, made.mtime, made.root);
-    block.ids = u16::try_from(made.ids.len() / 4).map_err(|_| WriteError::Limit("it has more than 65535 owners and groups"))?;
+    block.ids = u16::try_from(made.ids.len() / 4)
+        .map_err(|_| WriteError::Limit("it has more than 65535 owners and groups"))?;
     let mut tail = Tail { bytes: Vec::new(), start: data.end };
     block.inode_table = tail.append(&made.inodes);
     block.directory_table = tail.append(&made.directories);

@@ -65,7 +65,9 @@ impl<'c> Xattrs<'c> {
         let prefix = prefix.ok_or(Why::Refused("is neither `user.` nor `trusted.` nor `security.`"))?;
         let rest = name.split_once('.').map_or("", |(_, rest)| rest);
         if rest.is_empty() || name.len() > super::format::NAME_MAX || name.contains('\0') {
-            return Err(Why::Refused("has a name that is empty, longer than 255 bytes or contains a NUL byte"));
+            return Err(Why::Refused(
+                "has a name that is empty, longer than 255 bytes or contains a NUL byte",
+            ));
         }
         if value.len() > XATTR_MAX {
             return Err(Why::Refused("is longer than 65536 bytes"));

@@ -54,7 +54,8 @@ fn manual() -> Result<Outcome, Failure> {
             man.render_synopsis_section(text)?;
             man.render_options_section(text)?;
             for deeper in part.get_subcommands().filter(|deeper| deeper.get_name() != "help") {
-                let title = format!(".SH \"TALOSMITH {} {}\"\n", part.get_name(), deeper.get_name()).to_uppercase();
+                let title =
+                    format!(".SH \"TALOSMITH {} {}\"\n", part.get_name(), deeper.get_name()).to_uppercase();
                 std::io::Write::write_all(text, title.as_bytes())?;
                 let man = clap_mangen::Man::new(deeper.clone());
                 man.render_description_section(text)?;

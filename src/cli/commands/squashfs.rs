@@ -113,7 +113,12 @@ fn line(node: &Node) -> String {
         _ => String::new(),
     };
     let (owner, time) = (format!("{}/{}", entry.uid, entry.gid), time(entry.mtime));
-    format!("{}{} {owner:>9} {size:>10} {time} {}{target}", letter(&entry.kind), bits(entry.mode), node.path.escape_debug())
+    format!(
+        "{}{} {owner:>9} {size:>10} {time} {}{target}",
+        letter(&entry.kind),
+        bits(entry.mode),
+        node.path.escape_debug()
+    )
 }
 
 fn letter(kind: &Kind) -> char {
@@ -154,7 +159,9 @@ fn value(node: &Node) -> Value {
     let entry = &node.entry;
     let (target, device) = match &entry.kind {
         Kind::Symlink(target) | Kind::HardLink(target) => (Some(target), None),
-        Kind::CharDevice { major, minor } | Kind::BlockDevice { major, minor } => (None, Some([major, minor])),
+        Kind::CharDevice { major, minor } | Kind::BlockDevice { major, minor } => {
+            (None, Some([major, minor]))
+        }
         Kind::Directory | Kind::File(_) | Kind::Fifo => (None, None),
     };
     let xattrs: serde_json::Map<String, Value> =

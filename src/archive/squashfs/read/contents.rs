@@ -53,7 +53,9 @@ impl Part {
             Self::Block(later) => later.get().map(Some),
             Self::Fragment { later, from, len } => {
                 let bytes = later.get()?.get(*from..*from + *len);
-                bytes.map(Some).ok_or_else(|| ReadError::damaged("a file lies behind the end of its fragment"))
+                bytes
+                    .map(Some)
+                    .ok_or_else(|| ReadError::damaged("a file lies behind the end of its fragment"))
             }
         }
     }
@@ -119,9 +121,9 @@ impl Image {
 impl Pipeline<'_> {
     /// Goes to the first file from `node` on.
     fn begin(&mut self, node: usize) {
-        let next = self.nodes.iter().enumerate().skip(node).find_map(|(number, node)| Some((number, node.file?)));
-        self.coming =
-            next.map(|(node, file)| Coming { node, done: 0, at: file.start, sizes: file.sizes });
+        let next =
+            self.nodes.iter().enumerate().skip(node).find_map(|(number, node)| Some((number, node.file?)));
+        self.coming = next.map(|(node, file)| Coming { node, done: 0, at: file.start, sizes: file.sizes });
     }
 
     /// Leaves out what is left of a file.

@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::super::format::{
-    DIRECTORY_EXTRA, Fields, METADATA, NAME_MAX, NONE, NO_TABLE, SUPERBLOCK, Superblock, XATTR_ELSEWHERE,
+    DIRECTORY_EXTRA, Fields, METADATA, NAME_MAX, NO_TABLE, NONE, SUPERBLOCK, Superblock, XATTR_ELSEWHERE,
     XATTR_MAX, XATTR_PREFIXES, inode as kind,
 };
 use super::super::options::Codec;
 use super::error::ReadError;
 use super::metadata::{Cursor, Tables};
 use super::node::{Node, Raw};
+use crate::archive::tar::read::MAX_TOTAL;
 use crate::archive::tree::{Entry, Kind, is_below, join};
 use crate::base::{Content, ContentHandle};
 
@@ -53,8 +54,8 @@ impl Image {
     pub fn open(content: &Content) -> Result<Self, ReadError> {
         let file = content.handle().map_err(ReadError::Read)?;
         let block = superblock(&file)?;
-        let codec = Codec::of_id(block.codec)
-            .map_err(|name| ReadError::Foreign(format!("its codec is {name}")))?;
+        let codec =
+            Codec::of_id(block.codec).map_err(|name| ReadError::Foreign(format!("its codec is {name}")))?;
         let mut image = Self { tables: Arc::new(Tables::new(file, codec)), block, codec, ids: Vec::new() };
         for number in 0..u64::from(block.ids) {
             let row = image.tables.row(block.id_table, number, 4)?;
@@ -102,6 +103,10 @@ impl Image {
                 }
                 let raw = self.raw(reference, &path)?;
                 let (entry, file) = self.entry(&raw, &path, &mut known)?;
+                known.contents = known.contents.saturating_add(file.map_or(0, |file| file.size));
+                if known.contents > MAX_TOTAL {
+                    return Err(ReadError::damaged(format!("its files have more than {MAX_TOTAL} bytes")));
+                }
                 if raw.kind == kind::DIRECTORY {
                     // Twice would be a loop, or a bomb.
                     if !seen.insert(reference) {
@@ -132,7 +137,8 @@ impl Image {
 
     fn id(&self, number: u16, path: &str) -> Result<u64, ReadError> {
         let id = self.ids.get(usize::from(number));
-        id.map(|id| u64::from(*id)).ok_or_else(|| ReadError::entry(path, "has an owner that is not in the table"))
+        id.map(|id| u64::from(*id))
+            .ok_or_else(|| ReadError::entry(path, "has an owner that is not in the table"))
     }
 
     fn entry(
@@ -189,7 +195,8 @@ impl Image {
                 let row = self.tables.take(&mut cursor, 8)?;
                 let mut fields = Fields(&row);
                 let offset = fields.u16().unwrap_or(0);
-                let len = usize::from(*row.get(6).unwrap_or(&0)) + usize::from(*row.get(7).unwrap_or(&0)) * 256 + 1;
+                let len =
+                    usize::from(*row.get(6).unwrap_or(&0)) + usize::from(*row.get(7).unwrap_or(&0)) * 256 + 1;
                 if len > NAME_MAX + 1 {
                     return Err(wrong("has an entry whose name is too long"));
                 }
@@ -245,7 +252,8 @@ impl Image {
             let mut fields = Fields(&head);
             let (kind, len) = (fields.u16().unwrap_or(0), fields.u16().unwrap_or(0)); // four bytes
             let prefix = XATTR_PREFIXES.get(usize::from(kind & 0xff));
-            let prefix = prefix.ok_or_else(|| ReadError::damaged("an attribute has a prefix that is not known"))?;
+            let prefix =
+                prefix.ok_or_else(|| ReadError::damaged("an attribute has a prefix that is not known"))?;
             if usize::from(len) > NAME_MAX {
                 return Err(ReadError::damaged("an attribute has a name that is too long"));
             }
@@ -280,6 +288,7 @@ struct Known {
     sets: HashMap<u32, Set>,
     bytes: usize,
     names: usize,
+    contents: u64,
 }
 
 impl Known {
@@ -303,7 +312,8 @@ fn superblock(file: &ContentHandle) -> Result<Superblock, ReadError> {
         let (says, has) = (block.bytes_used, file.len());
         return Err(ReadError::damaged(format!("it has {has} bytes and says that it has {says}")));
     }
-    let order = [SUPERBLOCK as u64, block.inode_table, block.directory_table, block.fragment_end(), block.bytes_used];
+    let order =
+        [SUPERBLOCK as u64, block.inode_table, block.directory_table, block.fragment_end(), block.bytes_used];
     if !order.is_sorted() || block.id_table > block.bytes_used {
         return Err(ReadError::damaged("its tables are out of order"));
     }

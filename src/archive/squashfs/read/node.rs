@@ -145,10 +145,9 @@ impl Raw {
     pub(super) fn target(&self, tables: &Tables, path: &str) -> Result<String, ReadError> {
         let mut rest = self.rest;
         let target = tables.take(&mut rest, self.target_len()?)?;
-        String::from_utf8(target)
-            .ok()
-            .filter(|target| !target.contains('\0'))
-            .ok_or_else(|| ReadError::entry(path, "is a symlink whose target is no UTF-8, or contains a NUL byte"))
+        String::from_utf8(target).ok().filter(|target| !target.contains('\0')).ok_or_else(|| {
+            ReadError::entry(path, "is a symlink whose target is no UTF-8, or contains a NUL byte")
+        })
     }
 
     pub(super) fn file(&self, block_size: u32, block: &Superblock) -> Result<FileBlocks, ReadError> {

@@ -20,8 +20,8 @@ pub fn read_tree(
     image.walk(&nodes, workers, &mut |node, reader| {
         let mut entry = node.entry.clone();
         if let Some(size) = node.size() {
-            let content = sink(reader, size)
-                .map_err(|source| ReadError::Output { path: node.path.clone(), source })?;
+            let content =
+                sink(reader, size).map_err(|source| ReadError::Output { path: node.path.clone(), source })?;
             entry.kind = Kind::File(content);
         }
         tree.insert(&node.path, entry).map_err(|error| ReadError::entry(&node.path, error.to_string()))

@@ -175,6 +175,15 @@ fn unsquashfs_gives_the_same_files_as_from_an_image_of_mksquashfs() {
             let out = run(&unsquashfs, &["-lln", image], None);
             let mut lines: Vec<String> = String::from_utf8_lossy(&out).lines().map(str::to_owned).collect();
             lines.retain(|line| !line.ends_with("squashfs-root"));
+            // A directory's size is that of its listing, which has more runs or fewer.
+            lines.iter_mut().filter(|line| line.starts_with('d')).for_each(|line| {
+                *line = line
+                    .split_whitespace()
+                    .enumerate()
+                    .filter(|(field, _)| *field != 2)
+                    .map(|(_, word)| word)
+                    .collect();
+            });
             lines
         };
         assert_eq!(listing(file.to_str().unwrap()), listing(&reference));

@@ -125,26 +125,27 @@ impl Decompressor {
         Ok(Self { codec, zstd: zstd::bulk::Decompressor::new()? })
     }
 
-    /// Decompresses a block of at most `limit` bytes.
-    pub(super) fn decompress(&mut self, block: &[u8], limit: usize) -> io::Result<Vec<u8>> {
-        let mut out = Vec::with_capacity(limit);
+    /// Decompresses a block of at most `limit` bytes into `out`, whatever that held before.
+    pub(super) fn decompress(&mut self, block: &[u8], limit: usize, out: &mut Vec<u8>) -> io::Result<()> {
+        out.clear();
+        out.reserve(limit);
         match self.codec {
+            // Never writes past the capacity, which is that of a block at the most.
             Codec::Zstd | Codec::None => {
-                // Never writes past the capacity.
-                self.zstd.decompress_to_buffer(block, &mut out)?;
+                self.zstd.decompress_to_buffer(block, out)?;
             }
-            Codec::Gzip => bounded(flate2::read::ZlibDecoder::new(block), limit, &mut out)?,
-            Codec::Xz => bounded(XzReader::new_mem_limit(block, false, XZ_MEMORY_KIB), limit, &mut out)?,
+            Codec::Gzip => fill(flate2::read::ZlibDecoder::new(block), limit, out)?,
+            Codec::Xz => fill(XzReader::new_mem_limit(block, false, XZ_MEMORY_KIB), limit, out)?,
         }
-        Ok(out)
+        if out.len() > limit {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "it is longer than it may be"));
+        }
+        Ok(())
     }
 }
 
-/// Everything that `reader` gives, if that is at most `limit` bytes.
-fn bounded(reader: impl Read, limit: usize, out: &mut Vec<u8>) -> io::Result<()> {
+/// Everything that `reader` gives, and at most one byte more than `limit`.
+fn fill(reader: impl Read, limit: usize, out: &mut Vec<u8>) -> io::Result<()> {
     reader.take(limit as u64 + 1).read_to_end(out)?;
-    if out.len() > limit {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "a block is longer than a block may be"));
-    }
     Ok(())
 }

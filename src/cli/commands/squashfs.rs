@@ -89,7 +89,11 @@ fn run_extract(args: &SquashfsExtract, options: &Options, printer: &Printer) -> 
 
 /// The tar is the result: there is no other output, with `--json` neither.
 fn run_tar(args: &SquashfsList, options: &Options) -> Result<(), Failure> {
-    match to_tar(&options.context, &args.file, &args.path, io::stdout().lock()) {
+    use std::os::fd::AsFd as _;
+    // Not through `Stdout`, which looks for the end of each line.
+    let out =
+        io::stdout().as_fd().try_clone_to_owned().map_err(|error| Failure::output(error.to_string()))?;
+    match to_tar(&options.context, &args.file, &args.path, std::fs::File::from(out)) {
         // A reader that went away (`| tar t | head`) is no error.
         Err(crate::plan::Error::Write(crate::archive::tar::WriteError::Output { source }))
             if source.kind() == io::ErrorKind::BrokenPipe =>

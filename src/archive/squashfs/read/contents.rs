@@ -216,9 +216,12 @@ fn unpack(tables: &Tables, at: u64, size: u32, block_size: usize, len: Option<us
     if on_disk == 0 || on_disk > block_size {
         return Err(ReadError::damaged(format!("a block has {on_disk} bytes")));
     }
-    let bytes = tables.raw(at, on_disk)?;
-    let bytes =
-        if size & DATA_STORED != 0 { bytes } else { tables.decompress(&bytes, len.unwrap_or(block_size))? };
+    let mut bytes = tables.raw(at, on_disk)?;
+    if size & DATA_STORED == 0 {
+        let packed = bytes;
+        bytes = tables.decompress(&packed, len.unwrap_or(block_size))?;
+        tables.recycle(packed);
+    }
     match len {
         Some(len) if len != bytes.len() => {
             Err(ReadError::damaged(format!("a block unpacks to {} bytes instead of {len}", bytes.len())))
@@ -261,6 +264,11 @@ impl FileReader<'_, '_> {
                     self.left = self.left.saturating_sub(got as u64);
                     return Ok(got);
                 }
+            }
+            if let Some((Part::Block(later), _)) = self.part.take()
+                && let Some(Ok(bytes)) = later.value.into_inner()
+            {
+                self.pipeline.image.tables.recycle(bytes);
             }
             let part = self.pipeline.next(self.number)?;
             self.part = Some((part.ok_or_else(|| ReadError::damaged("a file ends early"))?, 0));

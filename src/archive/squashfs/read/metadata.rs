@@ -24,6 +24,8 @@ pub(super) struct Tables {
     file: ContentHandle,
     codec: Codec,
     decompressors: Shelf<Decompressor>,
+    /// A block's bytes are as large as what the allocator gets from the system anew each time.
+    buffers: Shelf<Vec<u8>>,
     kept: Mutex<HashMap<u64, Block>>,
 }
 
@@ -40,7 +42,13 @@ pub(super) struct Cursor {
 
 impl Tables {
     pub(super) fn new(file: ContentHandle, codec: Codec) -> Self {
-        Self { file, codec, decompressors: Shelf::default(), kept: Mutex::default() }
+        Self {
+            file,
+            codec,
+            decompressors: Shelf::default(),
+            buffers: Shelf::default(),
+            kept: Mutex::default(),
+        }
     }
 
     /// Bytes of the image itself.
@@ -48,9 +56,16 @@ impl Tables {
         if at.checked_add(len as u64).is_none_or(|end| end > self.file.len()) {
             return Err(ReadError::damaged("a table or block lies behind its end"));
         }
-        let mut bytes = vec![0; len];
+        let mut bytes = self.buffers.take().unwrap_or_default();
+        bytes.clear();
+        bytes.resize(len, 0);
         self.file.read_exact_at(at, &mut bytes).map_err(ReadError::Read)?;
         Ok(bytes)
+    }
+
+    /// Takes a buffer back that this gave.
+    pub(super) fn recycle(&self, bytes: Vec<u8>) {
+        self.buffers.put(bytes);
     }
 
     /// A block of at most `limit` bytes, decompressed.
@@ -59,9 +74,11 @@ impl Tables {
             Some(decompressor) => decompressor,
             None => Decompressor::new(self.codec).map_err(ReadError::Read)?,
         };
-        let out = decompressor.decompress(bytes, limit);
+        let mut out = self.buffers.take().unwrap_or_default();
+        let done = decompressor.decompress(bytes, limit, &mut out);
         self.decompressors.put(decompressor);
-        out.map_err(|error| ReadError::damaged(format!("a block does not decompress: {error}")))
+        done.map_err(|error| ReadError::damaged(format!("a block does not decompress: {error}")))?;
+        Ok(out)
     }
 
     fn block(&self, at: u64, end: u64) -> Result<Block, ReadError> {
@@ -71,15 +88,24 @@ impl Tables {
         if let Some(block) = self.lock().get(&at) {
             return Ok(block.clone());
         }
-        let head = self.raw(at, 2)?;
-        let head = Fields(&head).u16().unwrap_or(0); // two bytes were read
+        let bytes = self.raw(at, 2)?;
+        let head = Fields(&bytes).u16().unwrap_or(0); // two bytes were read
+        self.recycle(bytes);
         let (len, stored) = (usize::from(head & !METADATA_STORED), head & METADATA_STORED != 0);
         if len == 0 || len > METADATA {
             return Err(ReadError::damaged(format!("a metadata block has {len} bytes")));
         }
         let bytes = self.raw(at + 2, len)?; // `at` lies in the file
-        let bytes = if stored { bytes } else { self.decompress(&bytes, METADATA)? };
-        let block = Block { bytes: bytes.into(), next: at + 2 + len as u64 };
+        let kept: Arc<[u8]> = if stored {
+            Arc::from(bytes.as_slice())
+        } else {
+            let unpacked = self.decompress(&bytes, METADATA)?;
+            let kept = Arc::from(unpacked.as_slice());
+            self.recycle(unpacked);
+            kept
+        };
+        self.recycle(bytes);
+        let block = Block { bytes: kept, next: at + 2 + len as u64 };
         let mut kept = self.lock();
         if kept.len() >= KEPT {
             kept.clear();

@@ -51,7 +51,7 @@ fn a_tar_goes_in_and_comes_out() {
 }
 
 #[test]
-fn the_time_is_the_epochs_and_a_changed_file_changes_its_own_blocks_only() {
+fn the_time_is_the_epochs_and_blocks_are_kept_beside_the_blobs() {
     let world = world();
     let mut command = world.command(&["squashfs", "pack", "./tree", "image.sqsh"]);
     assert!(command.env("SOURCE_DATE_EPOCH", "86400").status().unwrap().success());

@@ -7,7 +7,7 @@ use std::io::Write as _;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use talosmith::archive::compress::{Compression, Encoder};
-use talosmith::archive::{Entry, Tree, tar};
+use talosmith::archive::{Entry, Tree, squashfs, tar};
 use talosmith::base::{Content, Digest, Events, Workers};
 use talosmith::image::registry::{Client, Options};
 use talosmith::image::{Platform, Store};
@@ -57,6 +57,16 @@ fn parts(c: &mut Criterion) {
         });
     }
     group.finish();
+    let mut manifest = Tree::new();
+    let text = Content::memory(*b"version: v1alpha1\nmetadata: {name: bench, version: 1.0.0}\n");
+    manifest.insert("manifest.yaml", Entry::file(0o644, text)).unwrap();
+    let (workers, options) = (Workers::default(), squashfs::Options::default());
+    c.bench_function("squashfs of a manifest", |b| {
+        b.iter(|| {
+            let help = squashfs::Help { workers: &workers, cache: None, progress: &|_| {} };
+            squashfs::write_tree(&manifest, &options, &help, &mut std::io::Cursor::new(Vec::new())).unwrap()
+        });
+    });
 }
 
 fn end_to_end(c: &mut Criterion) {

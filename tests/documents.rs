@@ -24,13 +24,22 @@ fn every_option_of_every_command_is_in_the_manual_and_every_command_in_the_readm
     let world = World::new();
     let manual = world.ok(&["man"]).replace('\\', "");
     let readme = readme();
-    for command in ["extension", "check", "inspect", "diff", "copy", "depmod", "new"] {
+    for command in ["extension", "check", "inspect", "diff", "copy", "depmod", "new", "squashfs"] {
         assert!(readme.contains(&format!("`talosmith {command} ")), "{command} is not in the README");
         assert!(
             manual.contains(&format!("TALOSMITH {}", command.to_uppercase())),
             "{command} is not in the manual"
         );
-        let help = world.ok(&[command, "--help"]);
+        let mut help = world.ok(&[command, "--help"]);
+        if command == "squashfs" {
+            for deeper in ["pack", "list", "extract", "tar"] {
+                assert!(
+                    readme.contains(&format!("`talosmith squashfs {deeper} ")),
+                    "{deeper} is not in the README"
+                );
+                help.push_str(&world.ok(&[command, deeper, "--help"]));
+            }
+        }
         let options = help.split_whitespace().filter(|word| word.starts_with("--") && word.len() > 2);
         for option in options.map(|word| word.trim_end_matches(|c: char| !c.is_ascii_alphanumeric())) {
             assert!(manual.contains(option), "{option} of {command} is not in the manual");

@@ -23,15 +23,24 @@ const ROOMS: &[(&str, &[&str])] = &[
 
 /// Siblings that a module of a room must not use: the leaves know nothing of what is built on them.
 const SIBLINGS: &[(&str, &str, &[&str])] = &[
-    ("archive", "tree", &["tar", "compress", "bounded", "linked"]),
-    ("archive", "compress", &["tar", "tree"]),
+    ("archive", "tree", &["tar", "compress", "bounded", "linked", "squashfs"]),
+    ("archive", "tar", &["squashfs"]),
+    ("archive", "compress", &["tar", "tree", "squashfs"]),
     ("image", "descriptor", &["document", "layout", "registry", "store", "media", "docker_archive"]),
     ("image", "store", &["layout", "registry", "media", "docker_archive", "document"]),
     ("image", "document", &["layout", "registry", "media", "docker_archive", "store"]),
     ("image", "layout", &["registry", "media", "docker_archive"]),
     ("image", "registry", &["layout", "media", "docker_archive", "store", "document"]),
-    ("plan", "step", &["extension", "copy", "diff", "inspect", "check", "assemble", "flatten"]),
-    ("plan", "run", &["extension", "copy", "diff", "inspect", "check", "assemble", "flatten"]),
+    (
+        "plan",
+        "step",
+        &["extension", "copy", "diff", "inspect", "check", "assemble", "flatten", "squashfs", "unsquash"],
+    ),
+    (
+        "plan",
+        "run",
+        &["extension", "copy", "diff", "inspect", "check", "assemble", "flatten", "squashfs", "unsquash"],
+    ),
 ];
 
 /// Only these files may start a program (the user's credential helpers).

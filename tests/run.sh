@@ -42,10 +42,13 @@ retry() {
 }
 
 # --- programs of Debian's packages ---------------------------------------------------------------
-programs="skopeo umoci docker-registry modinfo zstd xz tar gzip python3 git"
+programs="skopeo umoci docker-registry modinfo mksquashfs sqfs2tar getfattr zstd xz tar gzip python3 git"
 package_of() {
     case "$1" in
     modinfo) echo kmod ;;
+    mksquashfs) echo squashfs-tools ;;
+    sqfs2tar) echo squashfs-tools-ng ;;
+    getfattr) echo attr ;;
     xz) echo xz-utils ;;
     *) echo "$1" ;;
     esac

@@ -257,7 +257,7 @@ fn deflate(level: u32, chunk: &[u8], window: &[u8]) -> io::Result<Vec<u8>> {
 /// Two looks: the bytes are spread evenly (order-0 entropy within half a per cent of eight bits), and no
 /// four-byte string at sampled places comes again within the chunk, as it would in a file of dense
 /// records that repeat.
-fn is_dense(chunk: &[u8]) -> bool {
+pub(super) fn is_dense(chunk: &[u8]) -> bool {
     /// Below this the histogram of even random bytes is too rough to judge.
     const LEAST: usize = 16 << 10;
     if chunk.len() < LEAST {

@@ -6,11 +6,13 @@
 //! | [`linked`] | a file tree in the making, whose hard links stay right when paths are replaced |
 //! | [`compress`] | gzip and zstd streams, in parallel and always the same |
 //! | [`bounded`] | a limit on what a decompressor may give |
+//! | [`squashfs`] | squashfs images, read and written |
 //! | [`tar`] | tar archives, read and written |
 
 pub mod bounded;
 pub mod compress;
 pub mod linked;
+pub mod squashfs;
 pub mod tar;
 pub mod tree;
 

@@ -77,6 +77,18 @@ impl Content {
         Ok(ContentReader { source, position: 0, len: self.len() })
     }
 
+    /// Opens the bytes for reading at places, by several threads at once.
+    pub fn handle(&self) -> io::Result<ContentHandle> {
+        let source = match self {
+            Self::Memory(bytes) => Handle::Memory(Arc::clone(bytes)),
+            Self::Range { path, offset, .. } => {
+                let file = File::open(path).map_err(|error| at(path, error))?;
+                Handle::File { file, path: Arc::clone(path), offset: *offset }
+            }
+        };
+        Ok(ContentHandle { source, len: self.len() })
+    }
+
     /// All bytes, if there are at most `limit`; otherwise an `InvalidData` error that says so.
     pub fn read(&self, limit: u64) -> io::Result<Vec<u8>> {
         if self.len() > limit {
@@ -117,6 +129,49 @@ impl Content {
 /// Adds the path to an error of the operating system, which names none.
 fn at(path: &Path, error: io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("`{}`: {error}", path.display()))
+}
+
+#[derive(Debug)]
+enum Handle {
+    Memory(Arc<[u8]>),
+    File { file: File, path: Arc<Path>, offset: u64 },
+}
+
+/// An open [`Content`] without a position.
+#[derive(Debug)]
+pub struct ContentHandle {
+    source: Handle,
+    len: u64,
+}
+
+impl ContentHandle {
+    /// Length in bytes.
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Whether there are no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Fills `buffer` with the bytes from `offset` on; an `UnexpectedEof` error where there are not as
+    /// many.
+    pub fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        use std::os::unix::fs::FileExt as _;
+        let end = offset.checked_add(buffer.len() as u64).filter(|end| *end <= self.len);
+        let Some(end) = end else { return Err(io::ErrorKind::UnexpectedEof.into()) };
+        match &self.source {
+            Handle::Memory(bytes) => {
+                // `end` is at most the slice's length, and `offset` at most `end`.
+                buffer.copy_from_slice(&bytes[offset as usize..end as usize]);
+                Ok(())
+            }
+            Handle::File { file, path, offset: base } => {
+                file.read_exact_at(buffer, base.saturating_add(offset)).map_err(|error| at(path, error))
+            }
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -205,6 +260,14 @@ mod tests {
         assert_eq!(reader.seek(SeekFrom::Start(99)).unwrap(), 99);
         assert_eq!(reader.read(&mut [0; 4]).unwrap(), 0);
         assert!(content.read(4).is_err());
+        for content in [content, Content::memory(*b"23456")] {
+            let handle = content.handle().unwrap();
+            let mut two = [0; 2];
+            handle.read_exact_at(3, &mut two).unwrap();
+            assert_eq!(&two, b"56");
+            assert!(handle.read_exact_at(4, &mut two).is_err());
+            assert!(handle.read_exact_at(u64::MAX, &mut two).is_err());
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Nothing here knows of images or of Talos. The rest of the crate may use this room; this room
 //! uses crates only.
 
+pub mod cache;
 pub mod chain;
 pub mod content;
 pub mod digest;
@@ -17,8 +18,9 @@ pub mod units;
 pub mod workers;
 pub mod yaml;
 
+pub use cache::BlockCache;
 pub use chain::chain;
-pub use content::{Content, ContentReader};
+pub use content::{Content, ContentHandle, ContentReader};
 pub use digest::{Digest, DigestError, Hasher};
 pub use epoch::Epoch;
 pub use event::{Activity, Event, Events};

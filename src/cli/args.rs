@@ -108,6 +108,9 @@ pub enum Command {
     Copy(Copy),
     /// Index a folder of kernel modules: modules.dep and all the others, as kmod's depmod writes them
     Depmod(Depmod),
+    /// Pack, list and take apart squashfs images
+    #[command(subcommand)]
+    Squashfs(Squashfs),
     /// Begin an extension: a folder with a manifest, a rootfs and a README
     New(New),
     /// Print a shell's completions
@@ -126,6 +129,7 @@ impl Command {
             Self::Diff(_) => "diff",
             Self::Copy(_) => "copy",
             Self::Depmod(_) => "depmod",
+            Self::Squashfs(_) => "squashfs",
             Self::New(_) => "new",
             Self::Completions(_) => "completions",
             Self::Man => "man",
@@ -311,4 +315,65 @@ pub struct Completions {
     /// The shell
     #[arg(value_name = "SHELL")]
     pub shell: clap_complete::Shell,
+}
+
+/// `talosmith squashfs`
+#[derive(Debug, Subcommand)]
+pub enum Squashfs {
+    /// Pack a folder, a tar or an image into a squashfs image; owners of a folder's files become root
+    Pack(Pack),
+    /// List what is in a squashfs image
+    List(SquashfsList),
+    /// Take a squashfs image apart into a folder
+    Extract(SquashfsExtract),
+    /// Write a squashfs image, or a part of it, to standard output as a tar
+    Tar(SquashfsList),
+}
+
+/// `talosmith squashfs pack`
+#[derive(Debug, ClapArgs)]
+pub struct Pack {
+    /// Folder, tar or image
+    #[arg(value_name = "DIR|REF|TAR")]
+    pub source: String,
+    /// The squashfs image to write
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// zstd, xz, none, or gzip, which Talos cannot read
+    #[arg(long, value_name = "NAME", default_value = "zstd")]
+    pub codec: String,
+    /// Level of zstd, 1 to 22 [default: parameters of its own for each block, near 18]
+    #[arg(long, value_name = "N")]
+    pub level: Option<i32>,
+    /// Bytes of a block: a power of two from 4096 to 1048576
+    #[arg(long, value_name = "BYTES", default_value = "131072")]
+    pub block_size: u32,
+    /// Of an index, pack this platform
+    #[arg(long, value_name = "OS/ARCH")]
+    pub platform: Option<String>,
+}
+
+/// `talosmith squashfs list` and `tar`
+#[derive(Debug, ClapArgs)]
+pub struct SquashfsList {
+    /// The squashfs image
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Only this path and what is below it
+    #[arg(value_name = "PATH", default_value = "", hide_default_value = true)]
+    pub path: String,
+}
+
+/// `talosmith squashfs extract`
+#[derive(Debug, ClapArgs)]
+pub struct SquashfsExtract {
+    /// The squashfs image
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// The folder to make; it may be there if it is empty
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+    /// Only this path and what is below it
+    #[arg(value_name = "PATH", default_value = "", hide_default_value = true)]
+    pub path: String,
 }

@@ -1,5 +1,6 @@
 //! Library errors become what the user sees: a kind with its exit code, details, a hint.
 
+use crate::archive::squashfs::WriteError;
 use crate::base::chain;
 use crate::check::Report;
 use crate::image::MediaError;
@@ -97,8 +98,11 @@ impl From<plan::Error> for Failure {
             | plan::Error::Check(_)
             | plan::Error::Depmod(_)
             | plan::Error::Layer { .. }
+            | plan::Error::Tar { .. }
+            | plan::Error::Squashfs { .. }
             | plan::Error::Tree { .. } => Self::input(message),
-            plan::Error::Write(_) => Self::output(message),
+            plan::Error::Pack(WriteError::Output { .. }) | plan::Error::Write(_) => Self::output(message),
+            plan::Error::Pack(_) => Self::input(message),
             plan::Error::Vanished { .. } => Self::input(message)
                 .hint(Some("run the command again: what is missing is made anew".to_owned())),
             plan::Error::Internal(_) => Self::new(70, "internal", message)

@@ -10,6 +10,7 @@
 //! | [`layout`], [`docker_archive`], [`registry`] | the media |
 //! | [`media`] | all of them behind one face |
 
+mod blocks;
 pub mod config;
 pub mod descriptor;
 pub mod docker_archive;

@@ -8,9 +8,11 @@
 use std::fs;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
+use super::blocks::Blocks;
 use crate::base::fsio::{self, At as _, Draft, FileError};
-use crate::base::{Content, Digest, Hasher};
+use crate::base::{BlockCache, Content, Digest, Hasher};
 
 /// The file that marks an OCI layout, and its content (image-spec, image-layout.md).
 pub const LAYOUT_FILE: &str = "oci-layout";
@@ -29,12 +31,13 @@ pub fn blob_path(digest: &Digest) -> PathBuf {
 #[derive(Debug, Clone)]
 pub struct Store {
     root: PathBuf,
+    blocks: Arc<OnceLock<Arc<Blocks>>>,
 }
 
 impl Store {
     /// Opens the store at `root`, making it if it is not there.
     pub fn open(root: impl Into<PathBuf>) -> Result<Self, FileError> {
-        let store = Self { root: root.into() };
+        let store = Self { root: root.into(), blocks: Arc::default() };
         if !store.root.join(LAYOUT_FILE).exists() {
             for folder in ["blobs/sha256", "steps", "drafts"] {
                 fsio::create_dir(&store.root.join(folder))?;
@@ -122,6 +125,11 @@ impl Store {
     /// A draft on the store's file system.
     pub fn draft(&self) -> Result<Draft, FileError> {
         Draft::new(&self.root.join("drafts"))
+    }
+
+    /// The compressed blocks of earlier runs. Read when it is first asked for.
+    pub fn blocks(&self) -> Arc<dyn BlockCache> {
+        Arc::clone(self.blocks.get_or_init(|| Arc::new(Blocks::open(&self.root.join("blocks"))))) as _
     }
 
     /// The record of a step that ran before, by the step's key.

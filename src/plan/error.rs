@@ -3,8 +3,8 @@
 
 use std::path::PathBuf;
 
-use crate::archive::TreeError;
 use crate::archive::tar::{TarError, WriteError};
+use crate::archive::{TreeError, squashfs};
 use crate::base::Digest;
 use crate::base::fsio::FileError;
 use crate::check::{CheckError, Report};
@@ -51,6 +51,25 @@ pub enum Error {
         /// Why.
         source: TarError,
     },
+    /// A local tar cannot be read.
+    #[error("`{}` cannot be read", file.display())]
+    Tar {
+        /// The archive.
+        file: PathBuf,
+        /// Why.
+        source: TarError,
+    },
+    /// A squashfs image cannot be read.
+    #[error("`{}` cannot be read", file.display())]
+    Squashfs {
+        /// The image.
+        file: PathBuf,
+        /// Why.
+        source: squashfs::ReadError,
+    },
+    /// A tree cannot be made a squashfs image.
+    #[error(transparent)]
+    Pack(#[from] squashfs::WriteError),
     /// A tar cannot be written.
     #[error(transparent)]
     Write(#[from] WriteError),

@@ -19,10 +19,12 @@ pub mod gather;
 pub mod inspect;
 pub mod one_image;
 pub mod run;
+pub mod squashfs;
 pub mod stat_cache;
 pub mod step;
 pub mod subject;
 pub mod tree_input;
+pub mod unsquash;
 
 pub use error::Error;
 pub use run::{Context, Plan};

@@ -84,6 +84,23 @@ impl<W: Write> Writer<W> {
     /// Appends one member, streaming its content. The root is written as `./`. A hard link's target
     /// must have been appended before.
     pub fn append(&mut self, path: &str, entry: &Entry) -> Result<(), WriteError> {
+        match &entry.kind {
+            Kind::File(content) => {
+                let failed = |source| WriteError::Content { path: path.to_owned(), source };
+                self.append_from(path, entry, &mut content.open().map_err(failed)?)
+            }
+            _ => self.append_from(path, entry, &mut io::empty()),
+        }
+    }
+
+    /// As [`Writer::append`], with a regular file's bytes from `contents`, which gives as many as the
+    /// entry says.
+    pub fn append_from(
+        &mut self,
+        path: &str,
+        entry: &Entry,
+        contents: &mut dyn Read,
+    ) -> Result<(), WriteError> {
         let mut name = normalise(path)?;
         let refused = |why: &str| WriteError::Refused { path: path.to_owned(), why: why.to_owned() };
         if name.is_empty() {
@@ -107,8 +124,7 @@ impl<W: Write> Writer<W> {
         self.put(&block).map_err(output)?;
         match &entry.kind {
             Kind::File(content) => {
-                let failed = |source| WriteError::Content { path: path.to_owned(), source };
-                self.pump(&mut content.open().map_err(failed)?, content.len(), path)?;
+                self.pump(contents, content.len(), path)?;
                 self.pad(content.len()).map_err(output)
             }
             _ => Ok(()),

@@ -7,6 +7,7 @@ mod diff;
 mod extension;
 mod inspect;
 mod new;
+mod squashfs;
 
 use clap::CommandFactory as _;
 use serde_json::json;
@@ -27,6 +28,7 @@ pub(super) fn run(command: &Command, options: &Options, printer: &Printer) -> Re
         Command::Diff(args) => diff::run(args, options, printer),
         Command::Copy(args) => copy::run(args, options, printer),
         Command::Depmod(args) => depmod::run(args, options, printer),
+        Command::Squashfs(args) => squashfs::run(args, options, printer),
         Command::New(args) => new::run(args, printer),
         Command::Completions(args) => {
             let mut text = Vec::new();
@@ -55,9 +57,13 @@ fn manual() -> Result<Outcome, Failure> {
                 text,
                 format!(".SH \"TALOSMITH {}\"\n", part.get_name().to_uppercase()).as_bytes(),
             )?;
-            own.render_description_section(text)?;
-            own.render_synopsis_section(text)?;
-            own.render_options_section(text)?;
+            sections(&own, text)?;
+            for deeper in part.get_subcommands().filter(|deeper| deeper.get_name() != "help") {
+                let title =
+                    format!(".SH \"TALOSMITH {} {}\"\n", part.get_name(), deeper.get_name()).to_uppercase();
+                std::io::Write::write_all(text, title.as_bytes())?;
+                sections(&clap_mangen::Man::new(deeper.clone()), text)?;
+            }
         }
         man.render_options_section(text)?;
         man.render_extra_section(text)?;
@@ -66,6 +72,13 @@ fn manual() -> Result<Outcome, Failure> {
     render(&mut text).map_err(|error| Failure::output(error.to_string()))?;
     print_out(&String::from_utf8_lossy(&text))?;
     Ok(Outcome::Done)
+}
+
+/// What the manual says of one command.
+fn sections(man: &clap_mangen::Man, text: &mut Vec<u8>) -> std::io::Result<()> {
+    man.render_description_section(text)?;
+    man.render_synopsis_section(text)?;
+    man.render_options_section(text)
 }
 
 /// Prints references with their digests, as they are written elsewhere: without `docker://`.

@@ -1,4 +1,4 @@
-//! What is wrong with a whole tree of modules: the issues of [`crate::kmod::depmod`] as findings.
+//! What is wrong with a whole tree of modules: the issues of [`mod@crate::kmod::depmod`] as findings.
 
 use super::finding::{Finding, Report, Severity};
 use super::rules::Code;

@@ -5,7 +5,7 @@
 //! | [`elf`] | bounded access to the sections of a module |
 //! | [`module`] | the facts of one module: name, machine, vermagic, aliases, signature state |
 //! | [`symbols`] | what a module exports and imports |
-//! | [`depmod`] | the index files of a tree of modules |
+//! | [`mod@depmod`] | the index files of a tree of modules |
 //! | [`compressed`] | telling a compressed module, and unpacking it |
 //!
 //! Everything here reads untrusted bytes: a file is a module, or an error says why it is none.

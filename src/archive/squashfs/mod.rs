@@ -3,7 +3,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`options`] | codec, level, block size, times |
-//! | [`write`] | a tree as an image: the order of its parts |
+//! | [`mod@write`] | a tree as an image: the order of its parts |
 //! | `plan` | which blocks there will be; duplicates |
 //! | `blocks` | the pipeline that compresses and writes them |
 //! | `choice` | how hard to try on a block |

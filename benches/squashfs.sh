@@ -67,8 +67,9 @@ beside 'manifest only' "$fresh" "$(pack manifest)" "$(mk manifest)"
 bash -c "$fresh"; run "$(pack all)"
 touched=$(find all -name '*.ko' -size +100k | sort | sed -n 100p)
 beside 'all again, one module changed' "rm -f ours; printf x >>'$touched'" "$(pack all)" "$(mk all)"; sizes
+# The image holds usr/lib/modules and nothing else; sqfs2tar 1.2 refuses to be given that path.
 beside 'tar of usr/lib/modules | sqfs2tar' true "$talosmith squashfs tar large.sqsh usr/lib/modules" \
-    'sqfs2tar -d usr/lib/modules large.sqsh'
+    'sqfs2tar large.sqsh'
 
 [ "${CURVE:-yes}" = yes ] || exit 0
 printf '\nthe curve, drivers/net:\n%-12s %10s %12s\n' level seconds bytes

@@ -9,6 +9,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use support::push_blobs;
 use support::registry::{Asked, FakeRegistry, Faults};
 use talosmith::base::{Content, Digest, Events};
 use talosmith::image::registry::{Client, Environment, Options, Progress, Pushed, RegistryError};
@@ -440,15 +441,4 @@ fn a_proxy_carries_requests_to_other_hosts_and_none_to_this_machine() {
     let error = client.resolve(&"reg.example/acme/x:1".parse().unwrap()).unwrap_err();
     assert!(matches!(error, RegistryError::NotFound { .. }), "{error:?}");
     assert_eq!(proxy.count("GET", "http://reg.example/v2/acme/x/manifests/1"), 1);
-}
-
-/// Pushes blobs one after another.
-fn push_blobs(
-    client: &Client,
-    to: &RegistryReference,
-    blobs: &[(Descriptor, Content)],
-    mount_from: &[RegistryReference],
-    progress: &Progress,
-) -> Result<Vec<Pushed>, RegistryError> {
-    blobs.iter().map(|(blob, content)| client.push_blob(to, blob, content, mount_from, progress)).collect()
 }

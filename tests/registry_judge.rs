@@ -7,8 +7,9 @@ mod support;
 
 use support::docker_registry::DockerRegistry;
 use support::judge::judge;
+use support::push_blobs;
 use talosmith::base::{Content, Digest, Events};
-use talosmith::image::registry::{Client, Options, Progress, Pushed, RegistryError};
+use talosmith::image::registry::{Client, Options, Progress, Pushed};
 use talosmith::image::{Descriptor, RegistryReference, media_type};
 
 #[test]
@@ -46,15 +47,4 @@ fn docker_registry_takes_an_image_keeps_it_mounts_it_and_gives_it_back() {
     client.pull_blob(&second, &blobs[0].0, &mut got, &progress).unwrap();
     assert_eq!(got, layer);
     assert_eq!(client.tags(&first).unwrap(), ["1"]);
-}
-
-/// Pushes blobs one after another.
-fn push_blobs(
-    client: &Client,
-    to: &RegistryReference,
-    blobs: &[(Descriptor, Content)],
-    mount_from: &[RegistryReference],
-    progress: &Progress,
-) -> Result<Vec<Pushed>, RegistryError> {
-    blobs.iter().map(|(blob, content)| client.push_blob(to, blob, content, mount_from, progress)).collect()
 }

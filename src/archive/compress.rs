@@ -318,6 +318,13 @@ impl Codec {
             _ => Self::Plain,
         }
     }
+
+    /// Reads the first bytes of `reader` and tells the codec by them.
+    pub fn sniff(reader: impl Read) -> io::Result<Self> {
+        let mut start = Vec::new();
+        reader.take(4).read_to_end(&mut start)?;
+        Ok(Self::of(&start))
+    }
 }
 
 /// Decompresses a layer, whatever it is in: by its bytes, not by what a media type says.

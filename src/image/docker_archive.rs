@@ -6,7 +6,7 @@
 //! gzip on the way (a manifest of plain layers would be pushed uncompressed).
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -157,9 +157,8 @@ fn read_layer(
     workers: &Workers,
     diff_id: &Digest,
 ) -> Result<(Descriptor, Content), LayerProblem> {
-    let mut start = Vec::new();
-    content.open().and_then(|reader| reader.take(4).read_to_end(&mut start)).map_err(LayerProblem::Read)?;
-    let media_type = match Codec::of(&start) {
+    let codec = content.open().and_then(Codec::sniff).map_err(LayerProblem::Read)?;
+    let media_type = match codec {
         Codec::Gzip => media_type::OCI_LAYER_GZIP,
         Codec::Zstd => media_type::OCI_LAYER_ZSTD,
         Codec::Plain => {
@@ -220,14 +219,12 @@ pub fn write<E: From<DockerArchiveError>>(
 }
 
 fn member_of(layer: &Descriptor, content: Content, store: &Store) -> Result<(String, Content), FileError> {
-    let at = |result: io::Result<_>| result.at("read layer", layer.digest.to_string());
-    let mut start = Vec::new();
-    at(content.open().and_then(|reader| reader.take(4).read_to_end(&mut start)))?;
-    Ok(match Codec::of(&start) {
+    let name = layer.digest.to_string();
+    Ok(match content.open().and_then(Codec::sniff).at("read layer", &name)? {
         Codec::Gzip => (format!("{}.tar.gz", layer.digest.hex()), content),
         Codec::Plain => (format!("{}.tar", layer.digest.hex()), content),
         Codec::Zstd => {
-            let mut plain = content.open().and_then(decoder).at("read layer", layer.digest.to_string())?;
+            let mut plain = content.open().and_then(decoder).at("read layer", &name)?;
             let (digest, content) = store.put_reader(&mut plain)?;
             (format!("{}.tar", digest.hex()), content)
         }

@@ -257,10 +257,7 @@ impl Media {
     /// The members of an archive, and the file that holds them: the archive itself or, if it is
     /// compressed as a whole, its plain form in the store.
     fn members(&self, file: &Path) -> Result<(PathBuf, HashMap<String, Content>), MediaError> {
-        use std::io::Read as _;
-        let mut start = Vec::new();
-        fs::File::open(file).and_then(|file| file.take(4).read_to_end(&mut start)).at("read", file)?;
-        let plain = match Codec::of(&start) {
+        let plain = match fs::File::open(file).and_then(Codec::sniff).at("read", file)? {
             Codec::Plain => file.to_owned(),
             Codec::Gzip | Codec::Zstd => {
                 let mut plain = fs::File::open(file).and_then(decoder).at("read", file)?;

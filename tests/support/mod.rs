@@ -11,6 +11,10 @@ pub mod registry;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use talosmith::base::Content;
+use talosmith::image::registry::{Client, Progress, Pushed, RegistryError};
+use talosmith::image::{Descriptor, RegistryReference};
+
 /// A folder for one test, with a cache and a home of its own.
 pub struct World {
     directory: tempfile::TempDir,
@@ -108,4 +112,15 @@ pub fn judged(program: &Path, words: &[&str], folder: &Path) -> String {
     let ran = Ran::of(Command::new(program).args(words).current_dir(folder).output().unwrap());
     assert_eq!(ran.code, 0, "{} {words:?}\n{}{}", program.display(), ran.out, ran.err);
     ran.out
+}
+
+/// Pushes blobs one after another.
+pub fn push_blobs(
+    client: &Client,
+    to: &RegistryReference,
+    blobs: &[(Descriptor, Content)],
+    mount_from: &[RegistryReference],
+    progress: &Progress,
+) -> Result<Vec<Pushed>, RegistryError> {
+    blobs.iter().map(|(blob, content)| client.push_blob(to, blob, content, mount_from, progress)).collect()
 }

@@ -77,12 +77,8 @@ impl TarError {
     }
 }
 
-/// A name from an archive for a message: control characters escaped, so that it cannot steer a
-/// terminal, and cut at 200 characters.
+/// A name from an archive for a message: escaped as all foreign text is, and cut at 200 characters.
 pub fn printable(name: &[u8]) -> String {
-    let mut text = String::new();
-    for c in String::from_utf8_lossy(name.get(..800).unwrap_or(name)).chars().take(200) {
-        if c.is_control() { text.extend(c.escape_default()) } else { text.push(c) }
-    }
-    text
+    let text: String = String::from_utf8_lossy(name.get(..800).unwrap_or(name)).chars().take(200).collect();
+    crate::base::printable(&text).into_owned()
 }

@@ -27,4 +27,4 @@ pub use manifest::{Manifest, is_official_version_shape};
 pub use range::{Range, RangeError};
 pub use service::Service;
 pub use template::{TemplateError, parse_vars, render_template};
-pub use version::{Architecture, Version};
+pub use version::{Architecture, Feature, Tag, Version};

@@ -7,6 +7,8 @@
 //! | [`platform`] | the platforms, with their kernel arguments |
 //! | [`meta`] | values of the META partition |
 //! | [`cmdline`] | the kernel command line |
+//! | [`output`] | what the imager makes, and the names of the files |
+//! | [`installer`] | what lies in an installer image |
 //! | [`extension`] | where things lie in an extension image |
 //! | [`kind`] | what kind of image something is |
 //! | [`issue`] | what is wrong with a file that could be read |
@@ -17,11 +19,13 @@
 
 pub mod cmdline;
 pub mod extension;
+pub mod installer;
 pub mod issue;
 pub mod kind;
 pub mod manifest;
 pub mod meta;
 pub mod modules_dep;
+pub mod output;
 pub mod platform;
 pub mod range;
 pub mod service;
@@ -32,6 +36,7 @@ pub use cmdline::Cmdline;
 pub use issue::{Issue, IssueKind};
 pub use manifest::{Manifest, is_official_version_shape};
 pub use meta::MetaValue;
+pub use output::{OutputFormat, OutputKind};
 pub use platform::Platform;
 pub use range::{Range, RangeError};
 pub use service::Service;

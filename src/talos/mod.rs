@@ -11,6 +11,7 @@
 //! | [`mod@modules_dep`] | the extension that indexes all modules of an installer |
 //! | [`service`] | the specification of an extension service |
 //! | [`template`] | `manifest.yaml.tmpl` and `vars.yaml` |
+//! | [`uki`] | what is in a unified kernel image |
 
 pub mod extension;
 pub mod issue;
@@ -20,6 +21,7 @@ pub mod modules_dep;
 pub mod range;
 pub mod service;
 pub mod template;
+pub mod uki;
 pub mod version;
 
 pub use issue::{Issue, IssueKind};

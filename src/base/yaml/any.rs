@@ -52,13 +52,22 @@ impl Any {
                     if key.len() > KEY_MAX || key.contains(is_break) || key.contains(ODD) {
                         return Err(value.found("behind a long key", "keys of one line and 128 bytes"));
                     }
-                    // By insertion, as Go sorts what is short: its order contradicts itself for odd keys,
-                    // which the standard library's sort may answer with a panic.
-                    let behind = pairs.iter().rposition(|(own, _)| natural(key, own).is_ge());
-                    pairs.insert(behind.map_or(0, |at| at + 1), (key.to_owned(), Self::of(&value)?));
+                    pairs.push((key.to_owned(), Self::of(&value)?));
                 }
-                Ok(Self::Map(pairs))
+                Ok(Self::Map(by_key(pairs)))
             }
+        }
+    }
+
+    /// The value with the keys of all its mappings in the order in which Go writes those of a map.
+    #[must_use]
+    pub fn sorted(self) -> Self {
+        match self {
+            Self::Map(pairs) => {
+                Self::Map(by_key(pairs.into_iter().map(|(key, value)| (key, value.sorted())).collect()))
+            }
+            Self::List(items) => Self::List(items.into_iter().map(Self::sorted).collect()),
+            other => other,
         }
     }
 
@@ -186,6 +195,17 @@ fn is_time(text: &str) -> bool {
     let below = |text: &str, below: u32| number(text, 2).is_some_and(|number| number < below);
     let fraction = !fraction.is_empty() && fraction.bytes().all(|byte| byte.is_ascii_digit());
     in_zone && below(hour, 24) && below(minute, 60) && below(second, 60) && fraction
+}
+
+/// Sorts by insertion, as Go sorts what is short: its order contradicts itself for odd keys, which the
+/// standard library's sort may answer with a panic.
+fn by_key(pairs: Vec<(String, Any)>) -> Vec<(String, Any)> {
+    let mut sorted: Vec<(String, Any)> = Vec::with_capacity(pairs.len());
+    for (key, value) in pairs {
+        let behind = sorted.iter().rposition(|(own, _)| natural(&key, own).is_ge());
+        sorted.insert(behind.map_or(0, |at| at + 1), (key, value));
+    }
+    sorted
 }
 
 /// Where a value stands.

@@ -9,6 +9,8 @@
 //! | [`cmdline`] | the kernel command line |
 //! | [`output`] | what the imager makes, and the names of the files |
 //! | [`installer`] | what lies in an installer image |
+//! | [`mod@document`] | reading documents strictly |
+//! | [`profile`] | profiles of the imager: documents, built-in ones, flags |
 //! | [`extension`] | where things lie in an extension image |
 //! | [`kind`] | what kind of image something is |
 //! | [`issue`] | what is wrong with a file that could be read |
@@ -19,6 +21,7 @@
 //! | [`uki`] | what is in a unified kernel image |
 
 pub mod cmdline;
+pub mod document;
 pub mod extension;
 pub mod installer;
 pub mod issue;
@@ -28,6 +31,7 @@ pub mod meta;
 pub mod modules_dep;
 pub mod output;
 pub mod platform;
+pub mod profile;
 pub mod range;
 pub mod service;
 pub mod template;
@@ -35,11 +39,13 @@ pub mod uki;
 pub mod version;
 
 pub use cmdline::Cmdline;
+pub use document::DocumentError;
 pub use issue::{Issue, IssueKind};
 pub use manifest::{Manifest, is_official_version_shape};
 pub use meta::MetaValue;
 pub use output::{OutputFormat, OutputKind};
 pub use platform::Platform;
+pub use profile::{Profile, ProfileFlags, Resolved};
 pub use range::{Range, RangeError};
 pub use service::Service;
 pub use template::{TemplateError, parse_vars, render_template};

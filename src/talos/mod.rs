@@ -11,6 +11,7 @@
 //! | [`installer`] | what lies in an installer image |
 //! | [`mod@document`] | reading documents strictly |
 //! | [`profile`] | profiles of the imager: documents, built-in ones, flags |
+//! | [`overlay`] | boards: what an overlay image holds, and an installer's layer of it |
 //! | [`extension`] | where things lie in an extension image |
 //! | [`kind`] | what kind of image something is |
 //! | [`issue`] | what is wrong with a file that could be read |
@@ -30,6 +31,7 @@ pub mod manifest;
 pub mod meta;
 pub mod modules_dep;
 pub mod output;
+pub mod overlay;
 pub mod platform;
 pub mod profile;
 pub mod range;

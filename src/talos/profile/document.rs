@@ -296,7 +296,9 @@ fn output(root: &Cursor<'_>) -> Result<(Option<OutputKind>, Option<OutputFormat>
     part(&output, "imageOptions", IMAGE)?;
     part(&output, "isoOptions", &["sdBootEnrollKeys", "bootloader"])?;
     let kinds = OutputKind::ALL.into_iter().map(|kind| (kind.name(), kind));
-    let formats = OutputFormat::ALL.into_iter().map(|format| (format.name(), format));
+    // Overlays' own profiles of old write the formats without the dot.
+    let bare = |format: OutputFormat| (format.name().trim_start_matches('.'), format);
+    let formats = OutputFormat::ALL.into_iter().flat_map(|format| [(format.name(), format), bare(format)]);
     Ok((word(&output, "kind", kinds)?, word(&output, "outFormat", formats)?))
 }
 

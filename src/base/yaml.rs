@@ -12,6 +12,7 @@ use std::collections::hash_map::Entry;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Tag};
 
+pub mod text;
 pub mod walk;
 
 pub use walk::{Cursor, UnknownKey};

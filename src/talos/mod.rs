@@ -17,6 +17,7 @@
 //! | [`issue`] | what is wrong with a file that could be read |
 //! | [`manifest`] | `manifest.yaml` of an extension |
 //! | [`mod@modules_dep`] | the extension that indexes all modules of an installer |
+//! | [`initramfs`] | the initramfs of an installer: composed, read, verified |
 //! | [`service`] | the specification of an extension service |
 //! | [`template`] | `manifest.yaml.tmpl` and `vars.yaml` |
 //! | [`uki`] | what is in a unified kernel image |
@@ -25,6 +26,7 @@ pub mod cmdline;
 pub mod document;
 pub mod extension;
 pub mod installer;
+pub mod initramfs;
 pub mod issue;
 pub mod kind;
 pub mod manifest;

@@ -12,6 +12,8 @@
 //! | [`mod@document`] | reading documents strictly |
 //! | [`profile`] | profiles of the imager: documents, built-in ones, flags |
 //! | [`overlay`] | boards: what an overlay image holds, and an installer's layer of it |
+//! | [`mod@schematic`] | schematics of the Image Factory, and their ids |
+//! | [`virtual_extension`] | what an image says of itself, as extensions |
 //! | [`extension`] | where things lie in an extension image |
 //! | [`kind`] | what kind of image something is |
 //! | [`issue`] | what is wrong with a file that could be read |
@@ -34,9 +36,11 @@ pub mod overlay;
 pub mod platform;
 pub mod profile;
 pub mod range;
+pub mod schematic;
 pub mod service;
 pub mod template;
 pub mod version;
+pub mod virtual_extension;
 
 pub use cmdline::Cmdline;
 pub use document::DocumentError;
@@ -47,6 +51,7 @@ pub use output::{OutputFormat, OutputKind};
 pub use platform::Platform;
 pub use profile::{Profile, ProfileFlags, Resolved};
 pub use range::{Range, RangeError};
+pub use schematic::Schematic;
 pub use service::Service;
 pub use template::{TemplateError, parse_vars, render_template};
 pub use version::{Architecture, Feature, Tag, Version};

@@ -14,6 +14,7 @@
 //! | [`overlay`] | boards: what an overlay image holds, and an installer's layer of it |
 //! | [`mod@schematic`] | schematics of the Image Factory, and their ids |
 //! | [`virtual_extension`] | what an image says of itself, as extensions |
+//! | [`catalogue`] | the official extensions and overlays of a version |
 //! | [`extension`] | where things lie in an extension image |
 //! | [`kind`] | what kind of image something is |
 //! | [`issue`] | what is wrong with a file that could be read |
@@ -22,6 +23,7 @@
 //! | [`service`] | the specification of an extension service |
 //! | [`template`] | `manifest.yaml.tmpl` and `vars.yaml` |
 
+pub mod catalogue;
 pub mod cmdline;
 pub mod document;
 pub mod extension;

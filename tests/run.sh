@@ -34,14 +34,16 @@ skip() {
 . tests/support/debian.sh
 
 # --- programs of Debian's packages ---------------------------------------------------------------
-programs="skopeo umoci docker-registry modinfo mksquashfs sqfs2tar getfattr zstd xz tar gzip bzip2 lz4 lzop cpio python3 git"
+programs="skopeo umoci docker-registry modinfo mksquashfs sqfs2tar getfattr zstd xz lzma bzip2 lz4 lzop gzip"
+programs="$programs tar cpio objdump objcopy file python3 git"
 package_of() {
     case "$1" in
     modinfo) echo kmod ;;
     mksquashfs) echo squashfs-tools ;;
     sqfs2tar) echo squashfs-tools-ng ;;
     getfattr) echo attr ;;
-    xz) echo xz-utils ;;
+    xz | lzma) echo xz-utils ;;
+    objdump | objcopy) echo binutils ;;
     *) echo "$1" ;;
     esac
 }
@@ -96,14 +98,14 @@ get_schemas() {
 }
 
 get_python() {
-    if "$judges/venv/bin/python" -c 'import jsonschema' >/dev/null 2>&1; then return 0; fi
+    if "$judges/venv/bin/python" -c 'import jsonschema, pefile' >/dev/null 2>&1; then return 0; fi
     if ! can_venv; then return 1; fi
     rm -rf "$judges/venv"
     python3 -m venv "$judges/venv" >>"$log" 2>&1 || return 1
-    retry "$judges/venv/bin/python" -m pip install --disable-pip-version-check --quiet jsonschema
+    retry "$judges/venv/bin/python" -m pip install --disable-pip-version-check --quiet jsonschema pefile
 }
 
-# --- kernel modules of Debian's current kernel -----------------------------------------------------
+# --- Debian's current kernel with its modules, and its stub for unified kernel images ---------------
 download_kernel() {
     retry private_apt "$1" apt-get update || return 1
     package=$(private_apt "$1" apt-cache depends "linux-image-$1" 2>>"$log" |
@@ -114,7 +116,7 @@ download_kernel() {
     (cd "$folder" && retry private_apt "$1" apt-get download "$package") || return 1
     rm -rf "$judges/modules/$1.new"
     dpkg-deb -x "$folder"/linux-image-*.deb "$judges/modules/$1.new" || return 1
-    rm -rf "$folder" "$judges/modules/$1.new/boot"
+    rm -rf "$folder"
     # Newer Debians compress them.
     find "$judges/modules/$1.new" -name '*.ko.xz' -exec xz -d {} +
     rm -rf "$judges/modules/$1"
@@ -122,10 +124,40 @@ download_kernel() {
 }
 
 get_modules() {
-    if [ -d "$judges/modules/$1" ]; then return 0; fi
+    if [ -d "$judges/modules/$1/boot" ]; then return 0; fi
     if ! has apt-get || ! has dpkg-deb; then return 1; fi
     mkdir -p "$judges/modules"
     download_kernel "$1"
+}
+
+# Of Debian 13 on every host: its systemd, 257, is the first whose stub knows profiles.
+trixie_apt() {
+    mkdir -p "$judges/apt/trixie-$1"
+    echo "deb http://deb.debian.org/debian trixie main" >"$judges/apt/trixie-$1/sources.list"
+    list="$judges/apt/trixie-$1/sources.list"
+    shift
+    private_apt "$arch" "$@" -o "Dir::Etc::sourcelist=$list" -o Dir::Etc::sourceparts=-
+}
+
+download_stub() {
+    arch="$1"
+    retry trixie_apt "$arch" apt-get update || return 1
+    echo "downloading systemd-boot-efi for $arch" >&2
+    folder="$judges/apt/$arch"
+    (cd "$folder" && retry trixie_apt "$arch" apt-get download systemd-boot-efi systemd-ukify) || return 1
+    rm -rf "$judges/stubs/$arch.new"
+    mkdir -p "$judges/stubs"
+    for package in "$folder"/systemd-*.deb; do
+        dpkg-deb -x "$package" "$judges/stubs/$arch.new" || return 1
+    done
+    rm -rf "$folder" "$judges/apt/trixie-$arch" "$judges/stubs/$arch"
+    mv "$judges/stubs/$arch.new" "$judges/stubs/$arch"
+}
+
+get_stub() {
+    if [ -d "$judges/stubs/$1" ]; then return 0; fi
+    if ! has apt-get || ! has dpkg-deb; then return 1; fi
+    download_stub "$1"
 }
 
 # --- all of it -------------------------------------------------------------------------------------
@@ -137,9 +169,10 @@ done
 if [ "$mode" != none ]; then
     get_crane || skip "there is no program \`crane\`, and no \`go\` that builds it"
     get_schemas || skip "the OCI schemas: there is no \`go\` that downloads them"
-    get_python || skip "the OCI schemas: there is no python3 with venv and jsonschema"
+    get_python || skip "the OCI schemas and pefile: there is no python3 with venv, jsonschema and pefile"
     for arch in amd64 arm64; do
         get_modules "$arch" || skip "Debian's kernel modules for $arch: no apt-get that finds linux-image-$arch"
+        get_stub "$arch" || skip "systemd's stub for $arch: no apt-get that finds systemd-boot-efi"
     done
 fi
 
@@ -149,5 +182,12 @@ fi
 [ ! -d "$judges/modules/amd64" ] || export TALOSMITH_MODULES="${TALOSMITH_MODULES:-$judges/modules/amd64}"
 [ ! -d "$judges/modules/arm64" ] ||
     export TALOSMITH_MODULES_ARM64="${TALOSMITH_MODULES_ARM64:-$judges/modules/arm64}"
+stubs="usr/lib/systemd/boot/efi"
+[ ! -d "$judges/stubs/amd64" ] ||
+    export TALOSMITH_STUB="${TALOSMITH_STUB:-$judges/stubs/amd64/$stubs/linuxx64.efi.stub}"
+[ ! -d "$judges/stubs/arm64" ] ||
+    export TALOSMITH_STUB_ARM64="${TALOSMITH_STUB_ARM64:-$judges/stubs/arm64/$stubs/linuxaa64.efi.stub}"
+ukify="$judges/stubs/amd64/usr/lib/systemd/ukify"
+[ ! -f "$ukify" ] || export TALOSMITH_UKIFY="${TALOSMITH_UKIFY:-$ukify}"
 
 exec cargo test --locked "$@"

@@ -34,9 +34,15 @@ skip() {
 . tests/support/debian.sh
 
 # --- programs of Debian's packages ---------------------------------------------------------------
-programs="skopeo umoci docker-registry modinfo mksquashfs sqfs2tar getfattr zstd xz tar gzip python3 git"
+programs="skopeo umoci docker-registry modinfo mksquashfs sqfs2tar getfattr zstd xz tar gzip python3 git \
+    cpio readelf qemu-system-x86_64 qemu-system-aarch64"
+# The firmware that QEMU boots, by the package that has it.
+firmware="ovmf:/usr/share/OVMF qemu-efi-aarch64:/usr/share/AAVMF"
 package_of() {
     case "$1" in
+    readelf) echo binutils ;;
+    qemu-system-x86_64) echo qemu-system-x86 ;;
+    qemu-system-aarch64) echo qemu-system-arm ;;
     modinfo) echo kmod ;;
     mksquashfs) echo squashfs-tools ;;
     sqfs2tar) echo squashfs-tools-ng ;;
@@ -52,6 +58,9 @@ install_packages() {
     packages=
     for program in $programs; do
         has "$program" || packages="$packages $(package_of "$program")"
+    done
+    for pair in $firmware; do
+        [ -d "${pair#*:}" ] || packages="$packages ${pair%%:*}"
     done
     [ -x "$judges/venv/bin/python" ] || can_venv || packages="$packages python3-venv"
     [ -e /etc/ssl/certs/ca-certificates.crt ] || packages="$packages ca-certificates"
@@ -103,35 +112,13 @@ get_python() {
     retry "$judges/venv/bin/python" -m pip install --disable-pip-version-check --quiet jsonschema
 }
 
-# --- kernel modules of Debian's current kernel -----------------------------------------------------
-download_kernel() {
-    retry private_apt "$1" apt-get update || return 1
-    package=$(private_apt "$1" apt-cache depends "linux-image-$1" 2>>"$log" |
-        sed -n 's/^ *Depends: *\(linux-image-[0-9][^ ]*\)$/\1/p' | head -n 1)
-    [ -n "$package" ] || return 1
-    echo "downloading $package" >&2
-    folder="$judges/apt/$1"
-    (cd "$folder" && retry private_apt "$1" apt-get download "$package") || return 1
-    rm -rf "$judges/modules/$1.new"
-    dpkg-deb -x "$folder"/linux-image-*.deb "$judges/modules/$1.new" || return 1
-    rm -rf "$folder" "$judges/modules/$1.new/boot"
-    # Newer Debians compress them.
-    find "$judges/modules/$1.new" -name '*.ko.xz' -exec xz -d {} +
-    rm -rf "$judges/modules/$1"
-    mv "$judges/modules/$1.new" "$judges/modules/$1"
-}
-
-get_modules() {
-    if [ -d "$judges/modules/$1" ]; then return 0; fi
-    if ! has apt-get || ! has dpkg-deb; then return 1; fi
-    mkdir -p "$judges/modules"
-    download_kernel "$1"
-}
-
 # --- all of it -------------------------------------------------------------------------------------
 [ "$mode" = none ] || install_packages
 for program in $programs; do
     has "$program" || skip "there is no program \`$program\` (package $(package_of "$program"))"
+done
+for pair in $firmware; do
+    [ -d "${pair#*:}" ] || skip "there is no firmware in \`${pair#*:}\` (package ${pair%%:*})"
 done
 
 if [ "$mode" != none ]; then
@@ -139,8 +126,10 @@ if [ "$mode" != none ]; then
     get_schemas || skip "the OCI schemas: there is no \`go\` that downloads them"
     get_python || skip "the OCI schemas: there is no python3 with venv and jsonschema"
     for arch in amd64 arm64; do
-        get_modules "$arch" || skip "Debian's kernel modules for $arch: no apt-get that finds linux-image-$arch"
+        kernel_of "$arch" "$arch" "$judges/modules/$arch" ||
+            skip "Debian's kernel for $arch: no apt-get that finds linux-image-$arch"
     done
+    tests/installer_fixture.sh boot debian || skip "what installer images are made of: tests/installer_fixture.sh failed"
 fi
 
 # What the user has set already stays.
@@ -149,5 +138,7 @@ fi
 [ ! -d "$judges/modules/amd64" ] || export TALOSMITH_MODULES="${TALOSMITH_MODULES:-$judges/modules/amd64}"
 [ ! -d "$judges/modules/arm64" ] ||
     export TALOSMITH_MODULES_ARM64="${TALOSMITH_MODULES_ARM64:-$judges/modules/arm64}"
+
+[ ! -d "$judges/installer/debian" ] || export TALOSMITH_INSTALLER="${TALOSMITH_INSTALLER:-$judges/installer}"
 
 exec cargo test --locked "$@"

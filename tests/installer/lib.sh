@@ -18,9 +18,9 @@ cpio_of() {
     (cd "$1" && find . | sort | cpio --quiet -o -H newc -R 0:0 --reproducible)
 }
 
-# squash FOLDER OUT: as Talos' root file system is made, a label on every path.
+# squash FOLDER OUT [LEVEL]: as Talos' root file system is made, a label on every path.
 squash() {
-    "$here/labelled_tar.py" "$1" | tar2sqfs -f -q -c zstd -X level=18 -b 131072 "$2"
+    "$here/labelled_tar.py" "$1" | tar2sqfs -f -q -c zstd -X level="${3:-18}" -b 131072 "$2"
 }
 
 # needed ROOT FILE: the shared objects that an ELF file needs, with what they need, found below ROOT.

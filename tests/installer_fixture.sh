@@ -6,7 +6,7 @@
 #
 #   boot    small, boots in seconds: the kernel of testdata/kernel (amd64)
 #   debian  both architectures, some 340 modules of Debian's kernel; boots too
-#   large   the size of the real thing (amd64): rootfs.sqsh 76 MB, initramfs 83 MB, base 71 MB; for benches/installer.sh
+#   large   the size of the real thing (amd64): rootfs.sqsh 78 MB, initramfs 85 MB, base 72 MB; for benches/installer.sh
 #
 # In each:
 #   assets/ARCH/            an imager's boot assets: vmlinuz, initramfs.xz, systemd-stub.efi, systemd-boot.efi, talos.spdx.json
@@ -269,7 +269,8 @@ make_large() {
     rootfs "$judges/debian/amd64" "$root"
     stock_modules "$all" work/list "$root"
     # Talos' own programs are Go's too, and about as large.
-    install -m 755 "$programs"/usr/sbin/{dockerd,docker-proxy} "$programs"/usr/bin/{containerd,docker,dnet} "$root/usr/bin/"
+    install -m 755 "$programs"/usr/sbin/{dockerd,docker-proxy,ovrouter} \
+        "$programs"/usr/bin/{containerd,containerd-shim,docker,dnet} "$root/usr/bin/"
     squash "$root" work/initramfs/rootfs.sqsh
     install -m 755 "$programs/usr/bin/etcd" work/initramfs/init
     cpio_of work/initramfs | zstd -q -18 -T0 >"$assets/initramfs.xz"
@@ -282,7 +283,7 @@ make_large() {
     # Of a base only its size matters: it is dense, as programs in a layer are.
     mkdir -p work/base/bin work/base/usr/share/base
     install -m 755 "$judges/debian/amd64/bin/busybox" work/base/bin/installer
-    zstd -q -3 -T0 "$programs"/usr/sbin/dockerd "$programs"/usr/bin/{containerd,docker,ctr} \
+    zstd -q -3 -T0 "$programs"/usr/sbin/dockerd "$programs"/usr/bin/{containerd,containerd-shim,docker,ctr,etcd} \
         --output-dir-flat work/base/usr/share/base
     image base "$talos" amd64 /bin/installer work/base
     "$here/index.py" base "$talos" "$talos"

@@ -105,6 +105,15 @@ get_schemas() {
     mv "$judges/image-spec.new" "$judges/image-spec"
 }
 
+# How Go's yaml writes values.
+get_go_yaml() {
+    if has go-yaml; then return 0; fi
+    if ! has go; then return 1; fi
+    (cd tests/support/go-yaml && go_judge go build -o "$judges/bin/go-yaml" .) || return 1
+    rm -rf "$judges/go-cache" # needed no more
+    has go-yaml
+}
+
 get_python() {
     if "$judges/venv/bin/python" -c 'import jsonschema, pefile' >/dev/null 2>&1; then return 0; fi
     if ! can_venv; then return 1; fi
@@ -147,6 +156,7 @@ done
 if [ "$mode" != none ]; then
     get_crane || skip "there is no program \`crane\`, and no \`go\` that builds it"
     get_schemas || skip "the OCI schemas: there is no \`go\` that downloads them"
+    get_go_yaml || skip "there is no program \`go-yaml\`, and no \`go\` that builds it"
     get_python || skip "the OCI schemas and pefile: there is no python3 with venv, jsonschema and pefile"
     for arch in amd64 arm64; do
         kernel_of "$arch" "$arch" "$judges/modules/$arch" ||

@@ -46,10 +46,10 @@ const SIBLINGS: &[(&str, &str, &[&str])] = &[
     ),
 ];
 
-/// Only these files may start a program (the user's credential helpers).
-const MAY_START_PROGRAMS: &[&str] = &["src/image/registry/helper.rs"];
+/// Only these files may start a program (the user's credential helpers, a board's own).
+const MAY_START_PROGRAMS: &[&str] = &["src/base/program.rs"];
 /// Only these may ask the environment or the clock, besides the whole of `cli`.
-const MAY_ASK_THE_CLOCK: &[&str] = &["src/base/epoch.rs", "src/image/registry/"];
+const MAY_ASK_THE_CLOCK: &[&str] = &["src/base/epoch.rs", "src/base/program.rs", "src/image/registry/"];
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {

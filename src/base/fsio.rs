@@ -176,6 +176,13 @@ pub fn place(content: &Content, path: &Path) -> Result<(), FileError> {
     draft.name(path)
 }
 
+/// Copies `content` to a new file that nothing else shares.
+pub fn copy_to(content: &Content, path: &Path) -> Result<(), FileError> {
+    let mut file = File::create_new(path).at("create", path)?;
+    content.open().and_then(|mut reader| io::copy(&mut reader, &mut file)).at("write", path)?;
+    Ok(())
+}
+
 fn copy(content: &Content, draft: &mut Draft) -> io::Result<()> {
     let mut reader = io::BufReader::with_capacity(256 << 10, content.open()?);
     io::copy(&mut reader, draft.file())?;
@@ -188,6 +195,12 @@ pub fn parent(path: &Path) -> &Path {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     }
+}
+
+/// Bytes that are free for this user on the file system of `path`.
+pub fn free_space(path: &Path) -> Result<u64, FileError> {
+    let data = rustix::fs::statvfs(path).map_err(io::Error::from).at("ask for the free space of", path)?;
+    Ok(data.f_bavail.saturating_mul(data.f_frsize))
 }
 
 /// Makes the names in `directory` durable (fsync of a directory; `rename(2)` alone is not).

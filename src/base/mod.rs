@@ -12,6 +12,7 @@ pub mod event;
 pub mod fsio;
 pub mod json;
 pub mod printable;
+pub mod program;
 pub mod secret;
 pub mod suggest;
 pub mod units;

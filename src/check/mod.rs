@@ -7,6 +7,7 @@
 //! | [`extension`] | rules for the files of an extension image |
 //! | [`mod@judge`] | all of them, put together |
 //! | [`modules`] | rules for the kernel modules in it |
+//! | [`mod@installer`] | rules for what an installer is made of |
 //! | [`mod@depmod`] | what is wrong with a whole tree of modules |
 //!
 //! A rule is one function from values to findings. It reads nothing but the contents that it is
@@ -15,6 +16,7 @@
 pub mod depmod;
 pub mod extension;
 pub mod finding;
+pub mod installer;
 pub mod judge;
 pub mod modules;
 pub mod rules;

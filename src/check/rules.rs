@@ -3,12 +3,12 @@
 //!
 //! A code is never given to another rule, and a rule that goes leaves its code unused: scripts name
 //! them. The hundreds tell the room: 01 files of an extension, 02 kernel modules, 03 the manifest,
-//! 04 service specifications.
+//! 04 service specifications, 05 what an installer is made of.
 
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::finding::Severity;
 use crate::base::suggest::nearest;
@@ -167,6 +167,27 @@ table! {
     ServiceUnknownKey: "TS0402" "service-unknown-key" Warning since "0.1.0"
         "a key in a service specification that Talos does not know"
         "Talos ignores it silently, so a misspelt key has no effect."
+    BaseKind: "TS0501" "base-kind" Error since "0.1.0"
+        "a base that is no `installer-base` image"
+        "The installer it makes may not install, or carries what no node needs."
+    ImagerVersion: "TS0502" "imager-version" Warning since "0.1.0"
+        "boot assets of another Talos version than the installer is made for"
+        "Kernel arguments and layout are those of a version that does not boot."
+    ExtensionTwice: "TS0503" "extension-twice" Error since "0.1.0"
+        "the same extension twice"
+        "One of two was meant to be another one."
+    PathInTwoExtensions: "TS0504" "path-in-two-extensions" Warning since "0.1.0"
+        "a file that two extensions have"
+        "The later one hides the other's file without a word."
+    ModulesOfAnotherRelease: "TS0505" "modules-of-another-release" Error since "0.1.0"
+        "an extension's modules for another kernel than the installer's"
+        "The kernel never looks for them, and nothing at boot says so."
+    ExtensionOrder: "TS0506" "extension-order" Warning since "0.1.0"
+        "more than ten extensions under upstream's names"
+        "Layers sort by name, so a file of the last one may be hidden by one before it."
+    CodecNotInKernel: "TS0507" "codec-not-in-kernel" Error since "0.1.0"
+        "an initramfs or a layer that this kernel has no decompressor for"
+        "The kernel passes over the initramfs, or Talos' init stops at the layer."
 }
 
 /// All rules, in the order of their codes.
@@ -201,6 +222,12 @@ impl fmt::Display for Code {
 impl Serialize for Code {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.rule().text)
+    }
+}
+
+impl<'de> Deserialize<'de> for Code {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 

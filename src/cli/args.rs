@@ -98,6 +98,10 @@ pub enum When {
 pub enum Command {
     /// Make an extension image of module files, firmware, folders and other images
     Extension(Box<Extension>),
+    /// Make an installer image: base layers, the imager's boot assets, extensions
+    Installer(Box<Installer>),
+    /// Make what the Talos imager makes, by its own flags and profile documents
+    Imager(Box<Imager>),
     /// Check an image or a folder: what would fail at boot is found here
     Check(Check),
     /// Say what an image is and what is in it
@@ -124,6 +128,8 @@ impl Command {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Extension(_) => "extension",
+            Self::Installer(_) => "installer",
+            Self::Imager(_) => "imager",
             Self::Check(_) => "check",
             Self::Inspect(_) => "inspect",
             Self::Diff(_) => "diff",
@@ -200,6 +206,164 @@ pub struct Extension {
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would print the comment")]
     pub judge: Judge,
+}
+
+/// `talosmith installer`
+#[derive(Debug, ClapArgs)]
+pub struct Installer {
+    /// Where to write the image; may be given several times
+    #[arg(long, short, value_name = "REFERENCE", required = true)]
+    pub output: Vec<String>,
+    /// Talos version [default: the imager's label alpha.talos.dev/version, or the base's]
+    #[arg(long, value_name = "VERSION", help_heading = "Inputs")]
+    pub talos: Option<String>,
+    /// Imager image, or a folder with vmlinuz, initramfs.xz, systemd-stub.efi and systemd-boot.efi [default: ghcr.io/siderolabs/imager of the version]
+    #[arg(long, value_name = "IMAGE|DIR", help_heading = "Inputs")]
+    pub imager: Option<String>,
+    /// Image whose layers the installer begins with [default: ghcr.io/siderolabs/installer-base of the version, before 1.10 installer]
+    #[arg(long, value_name = "IMAGE", help_heading = "Inputs")]
+    pub base: Option<String>,
+    /// Extension image, or an extension's folder; the last one given lies on top
+    #[arg(long = "extension", value_name = "IMAGE|DIR", help_heading = "Inputs")]
+    pub extensions: Vec<String>,
+    /// Schematic of the Image Factory: its official extensions, kernel arguments, overlay and configuration
+    #[arg(long, value_name = "FILE", help_heading = "Inputs")]
+    pub schematic: Option<PathBuf>,
+    /// Catalogue of official extensions, for --schematic [default: ghcr.io/siderolabs/extensions of the version]
+    #[arg(long, value_name = "IMAGE", requires = "schematic", help_heading = "Inputs")]
+    pub catalogue: Option<String>,
+    /// Catalogue of overlays, for --schematic [default: ghcr.io/siderolabs/overlays of the version]
+    #[arg(long, value_name = "IMAGE", requires = "schematic", help_heading = "Inputs")]
+    pub overlay_catalogue: Option<String>,
+    /// Machine configuration to be embedded (from Talos 1.12 on)
+    #[arg(long, value_name = "FILE", help_heading = "Inputs")]
+    pub embedded_config: Option<PathBuf>,
+    /// Kernel argument; `console=…` and `talos.platform=…` replace, `-NAME` takes one away
+    #[arg(
+        long = "extra-kernel-arg",
+        value_name = "ARG",
+        allow_hyphen_values = true,
+        help_heading = "Inputs"
+    )]
+    pub extra_kernel_args: Vec<String>,
+    /// Picture (BMP) that is shown at boot, or a unified kernel image that has one
+    #[arg(long, value_name = "FILE", help_heading = "Inputs")]
+    pub splash: Option<PathBuf>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would print the comment")]
+    pub overlay: Overlay,
+    /// Platforms, separated by commas; several make one index. `{arch}` in references becomes amd64, arm64
+    #[arg(
+        long,
+        value_name = "OS/ARCH",
+        value_delimiter = ',',
+        default_value = "linux/amd64",
+        help_heading = "Image"
+    )]
+    pub platform: Vec<String>,
+    /// Where Talos runs: metal, aws, … (its own kernel arguments)
+    #[arg(long, value_name = "NAME", default_value = "metal", help_heading = "Image")]
+    pub talos_platform: String,
+    /// Media types: OCI's or Docker's (schema 2) [default: those of the base]
+    #[arg(long, value_name = "FORMAT", help_heading = "Image")]
+    pub format: Option<FormatName>,
+    /// gzip, zstd or none; what is compressed already is stored in any case
+    #[arg(long, value_name = "NAME[:LEVEL]", default_value = "gzip", help_heading = "Image")]
+    pub compression: String,
+    /// Let findings with this code pass (see `talosmith check --list`)
+    #[arg(long = "allow", value_name = "CODE", value_delimiter = ',', help_heading = "Checks")]
+    pub allow: Vec<String>,
+}
+
+/// A board's overlay.
+#[derive(Debug, ClapArgs)]
+pub struct Overlay {
+    /// Overlay image of a board
+    #[arg(long, value_name = "IMAGE", requires = "overlay_name", help_heading = "Overlay")]
+    pub overlay_image: Option<String>,
+    /// Which of the overlay's installers
+    #[arg(long, value_name = "NAME", requires = "overlay_image", help_heading = "Overlay")]
+    pub overlay_name: Option<String>,
+    /// Option for the overlay: KEY=VALUE, KEY=@FILE, or @FILE.yaml
+    #[arg(
+        long = "overlay-option",
+        value_name = "OPTION",
+        requires = "overlay_image",
+        help_heading = "Overlay"
+    )]
+    pub overlay_options: Vec<String>,
+    /// Kernel argument that the board wants
+    #[arg(
+        long = "overlay-kernel-arg",
+        value_name = "ARG",
+        allow_hyphen_values = true,
+        help_heading = "Overlay"
+    )]
+    pub overlay_kernel_args: Vec<String>,
+    /// Run the overlay's own program on this machine, to ask it for kernel arguments
+    #[arg(long, help_heading = "Overlay")]
+    pub allow_run_overlay: bool,
+}
+
+/// `talosmith imager`
+#[derive(Debug, ClapArgs)]
+pub struct Imager {
+    /// Name of a built-in profile (installer, metal, …), or - for a profile document on standard input
+    #[arg(value_name = "PROFILE|-")]
+    pub profile: String,
+    /// Imager image, or a folder with the boot assets; its version is the Talos version [default: ghcr.io/siderolabs/imager of the version]
+    #[arg(long, value_name = "IMAGE|DIR", help_heading = "Inputs")]
+    pub imager: Option<String>,
+    /// Talos version [default: the profile's, or the imager's]
+    #[arg(long, value_name = "VERSION", help_heading = "Inputs")]
+    pub talos: Option<String>,
+    /// Architecture [default: this machine's]
+    #[arg(long, value_name = "ARCH", help_heading = "Profile")]
+    pub arch: Option<String>,
+    /// Where Talos runs: metal, aws, …
+    #[arg(long, value_name = "NAME", help_heading = "Profile")]
+    pub platform: Option<String>,
+    /// Base installer image
+    #[arg(long, value_name = "IMAGE", help_heading = "Profile")]
+    pub base_installer_image: Option<String>,
+    /// Extension image; may be given several times
+    #[arg(long = "system-extension-image", value_name = "IMAGE", help_heading = "Profile")]
+    pub system_extension_images: Vec<String>,
+    /// Kernel argument; may be given several times
+    #[arg(
+        long = "extra-kernel-arg",
+        value_name = "ARG",
+        allow_hyphen_values = true,
+        help_heading = "Profile"
+    )]
+    pub extra_kernel_args: Vec<String>,
+    /// Value of META; may be given several times
+    #[arg(long = "meta", value_name = "KEY=VALUE", help_heading = "Profile")]
+    pub meta: Vec<String>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would print the comment")]
+    pub overlay: Overlay,
+    /// Machine configuration to be embedded (from Talos 1.12 on)
+    #[arg(long, value_name = "FILE", help_heading = "Profile")]
+    pub embedded_config_path: Option<PathBuf>,
+    /// What is made: installer, uki, initramfs, kernel, cmdline
+    #[arg(long, value_name = "KIND", help_heading = "Profile")]
+    pub output_kind: Option<String>,
+    /// Folder for the result; its name is upstream's
+    #[arg(long, value_name = "DIR", default_value = "_out", help_heading = "Output")]
+    pub output: PathBuf,
+    /// Write the result to standard output, as a tar of one file
+    #[arg(long, help_heading = "Output")]
+    pub tar_to_stdout: bool,
+    /// Picture (BMP) that is shown at boot, or a unified kernel image that has one
+    #[arg(long, value_name = "FILE", help_heading = "Inputs")]
+    pub splash: Option<PathBuf>,
+    /// Let findings with this code pass (see `talosmith check --list`)
+    #[arg(long = "allow", value_name = "CODE", value_delimiter = ',', help_heading = "Checks")]
+    pub allow: Vec<String>,
+    /// Not there yet: a cache of images in the result
+    #[arg(long, value_name = "IMAGE", hide = true)]
+    pub image_cache: Option<String>,
 }
 
 /// For which Talos, and how strictly.

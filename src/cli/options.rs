@@ -11,13 +11,14 @@
 use std::env;
 use std::path::PathBuf;
 
-use super::args::{Global, Judge};
+use super::args::{FormatName, Global, Judge};
 use super::failure::Failure;
 use super::printer::Printer;
+use crate::archive::compress::{Compression, CompressionError};
 use crate::base::{Epoch, Workers};
 use crate::check::Code;
 use crate::image::registry::{Client, Environment, Options as RegistryOptions};
-use crate::image::{Platform, Reference, Store};
+use crate::image::{Format, Platform, Reference, Store};
 use crate::plan::Context;
 use crate::talos::version::Version;
 
@@ -30,6 +31,8 @@ pub struct Options {
     pub epoch: Option<Epoch>,
     /// No network.
     pub offline: bool,
+    /// Plain HTTP.
+    pub insecure: bool,
 }
 
 impl Options {
@@ -61,7 +64,12 @@ impl Options {
             Failure::output(error.to_string())
                 .hint(Some("`--cache DIR` names another folder for the cache".to_owned()))
         })?;
-        Ok(Self { context: Context { store, workers, client, events }, epoch, offline: global.offline })
+        Ok(Self {
+            context: Context { store, workers, client, events },
+            epoch,
+            offline: global.offline,
+            insecure: global.insecure,
+        })
     }
 }
 
@@ -91,6 +99,37 @@ pub fn platform(text: &str) -> Result<Platform, Failure> {
     text.parse().map_err(|error: crate::image::platform::PlatformError| Failure::usage(error.to_string()))
 }
 
+/// Parses platforms, none of which may be given twice.
+pub fn platforms(texts: &[String]) -> Result<Vec<Platform>, Failure> {
+    let mut platforms = Vec::new();
+    for text in texts {
+        let platform = platform(text)?;
+        if platforms.contains(&platform) {
+            return Err(Failure::usage(format!("platform `{platform}` is given twice")));
+        }
+        platforms.push(platform);
+    }
+    Ok(platforms)
+}
+
+/// Parses how layers are compressed.
+pub fn compression(text: &str) -> Result<Compression, Failure> {
+    text.parse().map_err(|error: CompressionError| Failure::usage(error.to_string()))
+}
+
+/// Docker has no media type for zstd.
+pub fn format(name: FormatName, compression: Compression) -> Result<Format, Failure> {
+    let format = match name {
+        FormatName::Oci => Format::Oci,
+        FormatName::Docker => Format::Docker,
+    };
+    if format.layer(compression).is_none() {
+        return Err(Failure::usage("Docker's media types know no zstd layers")
+            .hint(Some("leave out `--format docker`, or use `--compression gzip`".to_owned())));
+    }
+    Ok(format)
+}
+
 /// Parses the Talos version to judge for.
 pub fn talos(judge: &Judge) -> Result<Option<Version>, Failure> {
     let Some(text) = judge.talos.as_deref() else { return Ok(None) };
@@ -101,7 +140,7 @@ pub fn talos(judge: &Judge) -> Result<Option<Version>, Failure> {
 }
 
 /// Parses the codes to be let pass: a slip of the hand must not look like a pass.
-pub fn allowed(judge: &Judge) -> Result<Vec<Code>, Failure> {
+pub fn allowed(codes: &[String]) -> Result<Vec<Code>, Failure> {
     let parse = |text: &String| {
         text.parse().map_err(|error: crate::check::rules::NoSuchRule| {
             let hint = error.nearest.map(|name| format!("did you mean `{name}`?"));
@@ -110,7 +149,7 @@ pub fn allowed(judge: &Judge) -> Result<Vec<Code>, Failure> {
                 .hint(hint.or_else(|| Some(list())))
         })
     };
-    judge.allow.iter().map(parse).collect()
+    codes.iter().map(parse).collect()
 }
 
 /// Splits `KEY=VALUE`.

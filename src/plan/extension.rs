@@ -17,7 +17,7 @@ use super::stat_cache::StatCache;
 use super::tree_input::TreeInput;
 use crate::archive::compress::Compression;
 use crate::archive::tar::TarError;
-use crate::archive::tree::Entry;
+use crate::archive::tree::{self, Entry};
 use crate::base::{Content, Epoch};
 use crate::check::{self, Code, Report};
 use crate::image::{Format, Platform, Reference};
@@ -145,35 +145,56 @@ fn check(spec: &ExtensionSpec, prepared: &[Prepared], manifests: &Manifests) -> 
     let version = spec.talos.clone().unwrap_or(Version::NEWEST);
     let mut report = Report::default();
     for one in prepared {
-        let mut tree = crate::archive::Tree::new();
-        let entries = one.rootfs.tree.iter().map(|(path, entry)| (format!("{ROOTFS}/{path}"), entry));
-        let root = (ROOTFS.to_owned(), Entry::directory());
-        // Paths of a tree that already holds them: they cannot be refused below one more directory.
-        let _ = tree.insert(&root.0, root.1);
-        for (path, entry) in entries {
-            let _ = tree.insert(&path, entry.clone());
-        }
-        let _ = tree.insert(MANIFEST, Entry::file(0o644, Content::memory(manifests.bytes.clone())));
-        let origin_of = |path: Option<&str>| {
-            let rootfs =
-                path.and_then(|path| path.strip_prefix(ROOTFS)).map(|path| path.trim_start_matches('/'));
-            match rootfs.and_then(|path| one.rootfs.origin(path)) {
-                Some(origin) => origin.to_owned(),
-                None => manifests.origin.clone(),
-            }
-        };
+        let whole = one.whole()?;
         let extension = check::ExtensionInput {
-            tree: &tree,
+            tree: &whole.tree,
             platform: Some(&one.platform),
             talos: &version,
             talos_is_given: spec.talos.is_some(),
             duplicates: &[],
             layer_of: &|_| None,
-            origin_of: &origin_of,
+            origin_of: &|path| {
+                path.and_then(|path| whole.origin(path)).unwrap_or(&manifests.origin).to_owned()
+            },
         };
         report = report.and(check::judge_extension(&extension)?);
     }
     Ok(report)
+}
+
+impl Prepared {
+    /// The image as it will be when its layers lie one on another.
+    fn whole(&self) -> Result<TreeInput, Error> {
+        let mut whole = self.manifest.clone();
+        let origin = |path: &str| self.rootfs.origin(path).unwrap_or_default().to_owned();
+        whole.add(ROOTFS, Entry::directory(), None, "")?;
+        for (path, entry) in self.rootfs.tree.iter() {
+            let digest = self.rootfs.digests.get(path).copied();
+            whole.add(&tree::join(ROOTFS, path), entry.clone(), digest, &origin(path))?;
+        }
+        Ok(whole)
+    }
+}
+
+/// The extension that `build` would make of a folder for this platform, flattened, and when the newest of
+/// its inputs was made.
+pub(super) fn of_folder(
+    context: &Context,
+    cache: &StatCache,
+    folder: &Path,
+    platform: &Platform,
+    talos: &Version,
+) -> Result<(TreeInput, Option<Epoch>), Error> {
+    let spec = ExtensionSpec {
+        directory: Some(folder.to_owned()),
+        platforms: vec![platform.clone()],
+        talos: Some(talos.clone()),
+        ..ExtensionSpec::default()
+    };
+    let manifests = Manifests::read(&spec)?;
+    let rootfs = Gather::new(&spec, platform, context).rootfs(cache)?;
+    let prepared = prepare(&spec, platform, rootfs, &manifests)?;
+    Ok((prepared.whole()?, prepared.newest))
 }
 
 /// The plan proper: two layers and an image for each platform, and an index over several.

@@ -52,17 +52,28 @@ fn flatten(
     one: &OneImage<'_>,
     wanted: &str,
 ) -> Result<Outputs, Error> {
+    let takes = |path: &str| is_below(path, wanted) || is_below(wanted, path);
+    packed_tree(context, |sink| flatten_with(one, progress, &takes, sink))
+}
+
+/// Keeps the bytes of a file and says where they are.
+pub type Sink<'a> = dyn FnMut(&mut dyn Read, u64) -> io::Result<Content> + 'a;
+
+/// Packs the files of a tree into one blob: `fill` hands each to the sink. Gives the outputs of a step that
+/// [`tree`] reads back.
+pub fn packed_tree(
+    context: &Context,
+    fill: impl FnOnce(&mut Sink<'_>) -> Result<TreeInput, Error>,
+) -> Result<Outputs, Error> {
     let mut packer = Packer::new(io::BufWriter::with_capacity(256 << 10, context.store.writer()?));
     let mut packed: Vec<Packed> = Vec::new();
-    let takes = |path: &str| is_below(path, wanted) || is_below(wanted, path);
     // Contents are packed before their place in the store is known: until then a file's content is the
     // number of its packed piece.
-    let mut sink = |reader: &mut dyn Read, _size: u64| -> io::Result<Content> {
+    let mut flat = fill(&mut |reader, _size| {
         let piece = packer.add(reader)?;
         packed.push(piece);
         Ok(Content::range("", packed.len() as u64 - 1, piece.size))
-    };
-    let mut flat = flatten_with(one, progress, &takes, &mut sink)?;
+    })?;
     let writer = packer
         .finish()
         .into_inner()

@@ -94,7 +94,8 @@ pub fn add<'p>(plan: &mut Plan<'p>, input: &'p TreeInput, options: &'p Options, 
     plan.add(step.total(total))
 }
 
-fn squashfs(
+/// Packs a tree into a blob of the store; gives its digest and its bytes.
+pub(super) fn squashfs(
     context: &Context,
     progress: &Activity,
     input: &TreeInput,
@@ -142,13 +143,13 @@ fn source(spec: &PackSpec, context: &Context) -> Result<TreeInput, Error> {
 }
 
 /// Whether a file is a tar that holds no image. What is no tar at all is left to those who read images.
-fn is_plain_tar(path: &Path) -> bool {
+pub(super) fn is_plain_tar(path: &Path) -> bool {
     tar::index_file(path)
         .is_ok_and(|members| !members.contains_key(LAYOUT_FILE) && !members.contains_key("manifest.json"))
 }
 
 /// A tar on disk as a tree whose contents stay where they are.
-fn tar_tree(path: &Path, context: &Context) -> Result<crate::archive::Tree, Error> {
+pub(super) fn tar_tree(path: &Path, context: &Context) -> Result<crate::archive::Tree, Error> {
     let mut sink = |reader: &mut dyn io::Read, _: u64| -> io::Result<Content> {
         let (_, content) = context.store.put_reader(reader).map_err(io::Error::other)?;
         Ok(content)

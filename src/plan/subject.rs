@@ -127,7 +127,15 @@ fn subject(context: &Context, one: OneImage<'_>, contents: Contents) -> Result<S
     Ok(Subject { reference, kind, image: Some(ImageFacts { platform, document, manifest, config }), files })
 }
 
-fn kind_of(entrypoint: &[String], tree: &Tree) -> Kind {
+/// The kind of an image, and its paths.
+pub fn kind_of_image(context: &Context, one: &OneImage<'_>) -> Result<(Kind, Vec<String>), Error> {
+    let listed = list(context, one)?;
+    let paths = listed.tree.iter().map(|(path, _)| path.to_owned()).collect();
+    Ok((kind_of(one.config.entrypoint(), &listed.tree), paths))
+}
+
+/// The kind of a flattened image.
+pub fn kind_of(entrypoint: &[String], tree: &Tree) -> Kind {
     let paths: Vec<&str> = tree.iter().map(|(path, _)| path).collect();
     Kind::of(entrypoint, &paths)
 }

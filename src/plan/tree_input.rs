@@ -36,6 +36,11 @@ pub struct TreeInput {
 }
 
 impl TreeInput {
+    /// A tree whose files have these digests, or none yet.
+    pub fn of(tree: Tree, digests: BTreeMap<String, Digest>) -> Self {
+        Self { tree, digests, ..Self::default() }
+    }
+
     /// Adds an entry. A path that is there already is an error that names both origins, unless both are
     /// directories.
     pub fn add(
@@ -113,6 +118,42 @@ impl TreeInput {
             }
         }
         Ok(())
+    }
+
+    /// What lies below `folder`, as a tree of its own. Hard links become the files that they lead to.
+    pub fn below(&self, folder: &str) -> Result<Self, Error> {
+        let mut below = Self::default();
+        for (path, entry) in self.tree.below(folder) {
+            let place = path.get(folder.len()..).unwrap_or_default().trim_start_matches('/');
+            if place.is_empty() {
+                continue;
+            }
+            let (from, entry) = match &entry.kind {
+                Kind::HardLink(linked) => match self.tree.get(linked).filter(|file| file.content().is_some())
+                {
+                    Some(file) => (linked.as_str(), file),
+                    None => {
+                        return Err(Problem::new(format!(
+                            "hard link `{path}` leads to `{linked}`, which is no file"
+                        ))
+                        .detail(format!("in `{}`", self.origin(path).unwrap_or_default()))
+                        .into());
+                    }
+                },
+                _ => (path, entry),
+            };
+            let origin = self.origin(path).unwrap_or_default();
+            below.add(place, entry.clone(), self.digests.get(from).copied(), origin)?;
+            below.layers.extend(self.layers.get(path).map(|layer| (place.to_owned(), *layer)));
+        }
+        Ok(below)
+    }
+
+    /// The part of this tree that `part` has taken, with its digests.
+    pub fn part(&self, part: Tree) -> Self {
+        let known = |path: &str| Some((path.to_owned(), *self.digests.get(path)?));
+        let digests = part.iter().filter_map(|(path, _)| known(path)).collect();
+        Self::of(part, digests)
     }
 
     /// Computes the digests that are missing, in parallel.

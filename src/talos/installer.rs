@@ -33,6 +33,9 @@ pub enum Asset {
 }
 
 impl Asset {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Kernel, Self::Initramfs, Self::Uki, Self::BootLoader, Self::Stub];
+
     /// Its file's name in imager and installer images.
     pub fn file_name(self) -> &'static str {
         match self {

@@ -3,7 +3,7 @@
 //! Sources: what upstream's imager (v1.15.0-alpha.0) wrote for each version (`testdata/uki.tsv`);
 //! pkg/imager/out.go and internal/pkg/uki in siderolabs/talos.
 
-use super::version::Version;
+use super::version::{Tag, Version};
 use crate::base::Content;
 use crate::boot::uki::section;
 
@@ -113,7 +113,7 @@ pub fn order(version: &Version, secure_boot: bool) -> Vec<Slot> {
 #[derive(Debug, Clone)]
 pub struct Parts {
     /// The version of Talos.
-    pub version: Version,
+    pub talos: Tag,
     /// The kernel, an EFI program.
     pub kernel: Content,
     /// The kernel's own release, from its image.
@@ -136,7 +136,7 @@ impl Parts {
     pub fn sections(&self) -> Vec<(&'static str, Content)> {
         let text = |text: &str| Some(Content::memory(text.as_bytes()));
         let content = |slot: Slot| match slot {
-            Slot::OsRelease => text(&os_release(NAME, &self.version)),
+            Slot::OsRelease => text(&os_release(NAME, &self.talos.image_tag())),
             Slot::Cmdline => text(&self.cmdline),
             Slot::Uname => text(&self.release),
             Slot::Splash => self.splash.clone(),
@@ -147,7 +147,7 @@ impl Parts {
             Slot::ResetCmdline => text(&format!("{}{RESET_ARGUMENT}", self.cmdline)),
             Slot::PcrKey | Slot::PcrSignature => None,
         };
-        let slots = order(&self.version, false).into_iter();
+        let slots = order(&self.talos.version(), false).into_iter();
         slots
             .filter(|slot| self.profiles || !slot.is_of_profiles())
             .filter_map(|slot| Some((slot.section(), content(slot)?)))
@@ -156,7 +156,7 @@ impl Parts {
 }
 
 /// The os-release file of an image (os-release(5)).
-pub fn os_release(name: &str, version: &Version) -> String {
+pub fn os_release(name: &str, version: &str) -> String {
     let id = name.to_lowercase().replace(' ', "_");
     format!(
         "NAME=\"{name}\"\n\
@@ -197,7 +197,7 @@ mod tests {
             let ours: Vec<_> = order(&version, secure).into_iter().map(Slot::section).collect();
             assert_eq!(ours, names, "{version}, Secure Boot: {secure}");
             let parts = Parts {
-                version: version.clone(),
+                talos: version.clone().into(),
                 kernel: Content::memory(*b"-"),
                 release: "6.1.0-56-amd64".to_owned(),
                 initrd: Content::memory(*b"-"),

@@ -18,7 +18,7 @@ pub(super) fn run(args: &Check, options: &Options, printer: &Printer) -> Result<
         return Ok(Outcome::Done);
     }
     let talos = options::talos(&args.judge)?;
-    let allow = options::allowed(&args.judge)?;
+    let allow = options::allowed(&args.judge.allow)?;
     let platform = args.platform.as_deref().map(options::platform).transpose()?;
     let wanted = args.kind;
     let (mut text, mut values, mut bad) = (String::new(), Vec::new(), false);

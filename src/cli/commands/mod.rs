@@ -5,7 +5,9 @@ mod copy;
 mod depmod;
 mod diff;
 mod extension;
+mod imager;
 mod inspect;
+mod installer;
 mod new;
 mod squashfs;
 
@@ -14,15 +16,18 @@ use serde_json::json;
 
 use super::args::{Args, Command};
 use super::failure::{Failure, Outcome};
-use super::options::Options;
+use super::options::{self, Options};
 use super::printer::{Printer, print_out};
-use crate::image::{Medium, Reference};
+use crate::image::{Medium, Platform, Reference};
+use crate::plan::extension::for_platform;
 use crate::plan::outputs::Written;
 
 /// Runs a command.
 pub(super) fn run(command: &Command, options: &Options, printer: &Printer) -> Result<Outcome, Failure> {
     match command {
         Command::Extension(args) => extension::run(args, options, printer),
+        Command::Installer(args) => installer::run(args, options, printer),
+        Command::Imager(args) => imager::run(args, options, printer),
         Command::Check(args) => check::run(args, options, printer),
         Command::Inspect(args) => inspect::run(args, options, printer),
         Command::Diff(args) => diff::run(args, options, printer),
@@ -128,4 +133,27 @@ fn check_outputs(outputs: &[Reference], options: &Options) -> Result<(), Failure
         }
     }
     Ok(())
+}
+
+/// The outputs as they will be: with `{arch}`, one for each platform.
+fn references(outputs: &[String], platforms: &[Platform]) -> Result<Vec<Reference>, Failure> {
+    let mut references = Vec::new();
+    for output in outputs {
+        let own = output.contains("{arch}");
+        let words = platforms.iter().map(|platform| for_platform(output, platform));
+        for word in words.take(if own { platforms.len() } else { 1 }) {
+            let reference = options::reference(&word)?;
+            if reference.medium() == Medium::DockerArchive && platforms.len() > 1 && !own {
+                return Err(Failure::usage(format!(
+                    "`-o {output}`: a docker archive holds one platform, and {} are asked for",
+                    platforms.len()
+                ))
+                .hint(Some(
+                    "put `{arch}` into its name: one archive is written for each platform".to_owned(),
+                )));
+            }
+            references.push(reference);
+        }
+    }
+    Ok(references)
 }

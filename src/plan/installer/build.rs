@@ -1,0 +1,338 @@
+//! All of it, in order: open, take out, check, make, write.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::base::Base;
+use super::compose::{self, Composer, Made};
+use super::prepare::{Inputs, Prepared};
+use super::spec::{InstallerSpec, Output};
+use super::{assets, schematic, steps};
+use crate::archive::squashfs;
+use crate::archive::{Entry, Tree};
+use crate::base::fsio;
+use crate::base::units::size;
+use crate::base::{Activity, Content};
+use crate::check::Report;
+use crate::image::document::Source as _;
+use crate::image::{Descriptor, MediaError};
+use crate::plan::assemble::{self, ImageOptions, LayerOptions};
+use crate::plan::error::{Error, Problem};
+use crate::plan::outputs::{Sets, Written, nowhere_else};
+use crate::plan::run::{Context, Plan};
+use crate::plan::stat_cache::StatCache;
+use crate::plan::step::{Outputs, Step, StepId};
+use crate::talos::Tag;
+use crate::talos::installer::{ASSET_MODE, Asset, assets};
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Built {
+    /// The images.
+    pub written: Vec<Written>,
+    /// The file, if the output is one.
+    pub file: Option<PathBuf>,
+    /// Warnings and infos of the checks.
+    pub report: Report,
+    /// The Talos version.
+    pub talos: Tag,
+    /// What each platform's installer is.
+    pub facts: Vec<Facts>,
+}
+
+/// What an installer is, in a few words.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Facts {
+    /// `linux/amd64`
+    pub platform: String,
+    /// The kernel's release.
+    pub kernel: Option<String>,
+    /// The kernel command line.
+    pub cmdline: String,
+    /// The extensions in their order; the last lies on top.
+    pub extensions: Vec<String>,
+}
+
+/// Makes what `spec` asks for and writes it.
+pub fn build(spec: &InstallerSpec, context: &Context) -> Result<Built, Error> {
+    let spec = schematic::apply(spec, context)?;
+    let spec = spec.as_ref();
+    let cache = StatCache::open(context.store.root().join("stat-cache"));
+    let mut opened = Vec::new();
+    for platform in &spec.platforms {
+        opened.push(Inputs::open(spec, context, &cache, platform)?);
+    }
+    let splash = match &spec.splash {
+        Some(path) => Some(compose::splash(assets::local(&cache, path)?, path)?),
+        None => None,
+    };
+    let mut prepared = Vec::new();
+    for inputs in opened {
+        prepared.push(Prepared::new(inputs)?);
+    }
+    // A cache that cannot be written costs time only.
+    if let Err(error) = cache.save() {
+        context.events.detail(error.to_string());
+    }
+    let mut report = Report::default();
+    for one in &mut prepared {
+        report = report.and(std::mem::take(&mut one.report));
+    }
+    if report.has_errors(&spec.allow) {
+        return Err(Error::Findings(Box::new(report)));
+    }
+    room(spec, context, &prepared)?;
+    let newest = prepared.iter().filter_map(|one| one.newest).max();
+    let epoch = spec.epoch.or(newest).unwrap_or_default();
+    let composers: Vec<Composer<'_>> =
+        prepared.iter().map(|one| Composer::new(spec, one, epoch, splash.as_ref())).collect();
+    let talos = prepared.first().map(|one| one.talos.clone());
+    let talos = talos.ok_or_else(|| Problem::usage("no platform is asked for"))?;
+    let facts = composers.iter().map(Facts::of).collect();
+    let mut built = Built { written: Vec::new(), file: None, report, talos, facts };
+    match &spec.output {
+        Output::Installer(outputs) => {
+            built.written = images(spec, context, &composers, outputs, &mut built.report)?
+        }
+        Output::Uki(path) | Output::Initramfs(path) | Output::Kernel(path) | Output::Cmdline(path) => {
+            let one = composers.first().ok_or_else(|| Problem::usage("no platform is asked for"))?;
+            file(spec, context, one, path, &mut built.report)?;
+            built.file = Some(path.clone());
+        }
+    }
+    Ok(built)
+}
+
+impl Facts {
+    fn of(composer: &Composer<'_>) -> Self {
+        let prepared = composer.prepared;
+        Self {
+            platform: prepared.platform.to_string(),
+            kernel: prepared.kernel.as_ref().map(|kernel| kernel.release.clone()),
+            cmdline: prepared.cmdline.to_string(),
+            extensions: composer
+                .order()
+                .map(|(_, extension)| format!("{} {}", extension.name(), extension.manifest.version))
+                .collect(),
+        }
+    }
+}
+
+/// The steps that a platform's initramfs is made by.
+struct Steps {
+    layers: Vec<StepId>,
+    modules_dep: Option<StepId>,
+    firmware: Option<StepId>,
+}
+
+impl Steps {
+    fn add<'p>(plan: &mut Plan<'p>, composer: &Composer<'p>, options: &'p [squashfs::Options]) -> Self {
+        let prepared = composer.prepared;
+        let layers = prepared.members.iter().zip(options).map(|(member, options)| {
+            let subject = format!("{} {}", member.extension.name(), prepared.platform);
+            crate::plan::squashfs::add(plan, &member.rest, options, &subject)
+        });
+        let layers = layers.collect();
+        let modules_dep = prepared.modules.is_some();
+        let firmware = !prepared.firmware.tree.is_empty();
+        Self {
+            layers,
+            modules_dep: modules_dep.then(|| steps::modules_dep(plan, prepared, composer.epoch)),
+            firmware: firmware.then(|| steps::firmware(plan, prepared, composer.epoch)),
+        }
+    }
+
+    fn ids(&self) -> impl Iterator<Item = StepId> {
+        self.layers.iter().copied().chain(self.modules_dep).chain(self.firmware)
+    }
+
+    /// The outputs of these steps among the inputs of a step that needs them all.
+    fn made<'a>(&self, inputs: &[&'a Outputs]) -> Made<'a> {
+        let mut inputs = inputs.iter().copied();
+        Made {
+            layers: inputs.by_ref().take(self.layers.len()).collect(),
+            modules_dep: self.modules_dep.and_then(|_| inputs.next()),
+            firmware: self.firmware.and_then(|_| inputs.next()),
+        }
+    }
+
+    /// What was found wrong with the modules.
+    fn report(&self, outputs: &[Outputs]) -> Result<Report, Error> {
+        match self.modules_dep {
+            Some(step) => steps::facts(step.outputs(outputs)?, "report"),
+            None => Ok(Report::default()),
+        }
+    }
+}
+
+/// How the squashfs image of each extension is written.
+fn options(composer: &Composer<'_>) -> Vec<squashfs::Options> {
+    let prepared = composer.prepared;
+    let of = |member: &super::prepare::Member| {
+        steps::options(&prepared.talos, composer.epoch, &member.extension.root)
+    };
+    prepared.members.iter().map(of).collect()
+}
+
+/// Makes the images and writes them.
+fn images(
+    spec: &InstallerSpec,
+    context: &Context,
+    composers: &[Composer<'_>],
+    outputs: &[String],
+    report: &mut Report,
+) -> Result<Vec<Written>, Error> {
+    let own = composers.iter().find_map(|one| Some(one.prepared.base.as_ref()?.format));
+    let format = spec.format.or(own).unwrap_or_default();
+    if format.layer(spec.compression).is_none() {
+        return Err(Problem::usage("Docker's media types, which the base has, know no zstd layers")
+            .hint("add `--format oci`, or use `--compression gzip`")
+            .into());
+    }
+    let epoch = composers.first().map(|one| one.epoch).unwrap_or_default();
+    let layer_options = LayerOptions { compression: spec.compression, format, epoch };
+    let image_options = ImageOptions { format, epoch, labels: BTreeMap::new(), annotations: BTreeMap::new() };
+    let options: Vec<Vec<squashfs::Options>> = composers.iter().map(options).collect();
+    let mut plan = Plan::new();
+    let mut made = Vec::new();
+    let mut images = Vec::new();
+    for (composer, options) in composers.iter().zip(&options) {
+        let prepared = composer.prepared;
+        let base = prepared.base.as_ref().ok_or_else(|| Error::Internal("an image without a base".into()))?;
+        let steps = Arc::new(Steps::add(&mut plan, composer, options));
+        let assets = assets_layer(&mut plan, composer, Arc::clone(&steps), layer_options);
+        let mut layers = vec![(assets, "talosmith: boot assets")];
+        if let Some(overlay) = &prepared.overlay {
+            let subject = format!("overlay {}", prepared.platform);
+            let overlay = assemble::layer(&mut plan, overlay, "", subject, layer_options);
+            layers.push((overlay, "talosmith: overlay"));
+        }
+        let image =
+            assemble::image_on(&mut plan, &prepared.platform, Some(&base.on), &layers, &image_options);
+        images.push((image, &prepared.platform));
+        made.push(steps);
+    }
+    let index = (images.len() > 1).then(|| assemble::index(&mut plan, &images, &image_options));
+    let results = plan.run(context)?;
+    for steps in &made {
+        *report = std::mem::take(report).and(steps.report(&results)?);
+    }
+    if report.has_errors(&spec.allow) {
+        return Err(Error::Findings(Box::new(std::mem::take(report))));
+    }
+    let sets = Sets::collect(context, &results, &images, index)?;
+    let bases: Vec<&Base> = composers.iter().filter_map(|one| one.prepared.base.as_ref()).collect();
+    // The base's layers stay where they are until a target wants them.
+    let fetch = |blob: &Descriptor| -> Result<Content, MediaError> {
+        let has = |base: &&&Base| base.on.layers.iter().any(|layer| layer.descriptor.digest == blob.digest);
+        match bases.iter().find(has) {
+            Some(base) => base.source.blob(blob),
+            None => nowhere_else(context)(blob),
+        }
+    };
+    let registry = bases.first().and_then(|base| base.source.registry());
+    sets.write(context, outputs, &fetch, registry)
+}
+
+/// Adds the step that makes the layer with the boot assets.
+fn assets_layer<'p>(
+    plan: &mut Plan<'p>,
+    composer: &'p Composer<'p>,
+    steps: Arc<Steps>,
+    options: LayerOptions,
+) -> StepId {
+    let prepared = composer.prepared;
+    let ids: Vec<StepId> = steps.ids().collect();
+    let run = move |context: &Context, progress: &Activity, inputs: &[&Outputs]| {
+        let initramfs = composer.initramfs(context, &steps.made(inputs))?;
+        let mut tree = Tree::new();
+        for (asset, path) in assets(&prepared.talos, false, prepared.architecture) {
+            let content = match asset {
+                Asset::Initramfs => initramfs.clone(),
+                Asset::Uki => composer.uki(context, initramfs.clone())?,
+                other => prepared.assets.get(other)?.content.clone(),
+            };
+            tree.insert(&path, Entry::file(ASSET_MODE, content))
+                .map_err(|source| Error::Tree { origin: "the boot assets".to_owned(), source })?;
+        }
+        // Files alone, as upstream writes them: the directories are the base's, or nobody's.
+        let files = tree.iter().filter(|(_, entry)| !entry.is_directory());
+        let entries = files.map(|(path, entry)| (path.to_owned(), entry.clone()));
+        assemble::write_layer(context, progress, entries, options)
+    };
+    let step = Step::new("boot assets", 1, prepared.platform.to_string(), run)
+        .parameter("parts", composer.key())
+        .parameter("platform", &prepared.platform)
+        .parameter("compression", options.compression)
+        .parameter("format", format!("{:?}", options.format))
+        .parameter("epoch", options.epoch.seconds());
+    plan.add(ids.into_iter().fold(step, Step::needs))
+}
+
+/// Makes the one file that is asked for.
+fn file(
+    spec: &InstallerSpec,
+    context: &Context,
+    composer: &Composer<'_>,
+    path: &Path,
+    report: &mut Report,
+) -> Result<(), Error> {
+    let prepared = composer.prepared;
+    let content = match &spec.output {
+        Output::Cmdline(_) => Content::memory(prepared.cmdline.as_str().as_bytes()),
+        Output::Kernel(_) => prepared.assets.get(Asset::Kernel)?.content.clone(),
+        Output::Initramfs(_) | Output::Uki(_) | Output::Installer(_) => {
+            let options = options(composer);
+            let mut plan = Plan::new();
+            let steps = Steps::add(&mut plan, composer, &options);
+            let results = plan.run(context)?;
+            *report = std::mem::take(report).and(steps.report(&results)?);
+            if report.has_errors(&spec.allow) {
+                return Err(Error::Findings(Box::new(std::mem::take(report))));
+            }
+            let inputs: Vec<&Outputs> =
+                steps.ids().map(|step| step.outputs(&results)).collect::<Result<_, _>>()?;
+            let initramfs = composer.initramfs(context, &steps.made(&inputs))?;
+            if matches!(spec.output, Output::Uki(_)) { composer.uki(context, initramfs)? } else { initramfs }
+        }
+    };
+    let written = fsio::create_dir(fsio::parent(path)).and_then(|()| fsio::place(&content, path));
+    written
+        .map_err(|error| Error::Output { target: path.display().to_string(), source: Box::new(error.into()) })
+}
+
+/// Whether the store's file system has room for what will be written: the boot assets once more, and what
+/// the extensions come to at the most.
+fn room(spec: &InstallerSpec, context: &Context, prepared: &[Prepared]) -> Result<(), Error> {
+    if matches!(spec.output, Output::Cmdline(_) | Output::Kernel(_)) {
+        return Ok(());
+    }
+    let length = |content: Option<&Content>| content.map_or(0, Content::len);
+    let mut needed = 0u64;
+    for one in prepared {
+        for asset in [Asset::Kernel, Asset::Initramfs, Asset::BootLoader] {
+            needed += one.assets.get(asset).map_or(0, |file| file.content.len());
+        }
+        let trees = one.members.iter().map(|member| &member.rest).chain([&one.firmware]);
+        // Twice: each by itself and within the layer.
+        needed +=
+            trees.flat_map(|tree| tree.tree.iter()).map(|(_, entry)| length(entry.content())).sum::<u64>();
+    }
+    let root = context.store.root();
+    let free = fsio::free_space(root)?;
+    if free >= needed {
+        return Ok(());
+    }
+    Err(Error::Output {
+        target: root.display().to_string(),
+        source: Box::new(
+            Problem::new(format!("up to {} are needed, and {} are free", size(needed), size(free)))
+                .hint("`--cache DIR` names another folder for the cache")
+                .into(),
+        ),
+    })
+}

@@ -1,0 +1,223 @@
+//! The steps between what was taken out and what is composed: each is cached by what goes in.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+
+use super::assets::File;
+use super::prepare::Prepared;
+use crate::archive::Tree;
+use crate::archive::squashfs::{self, Image, Options};
+use crate::archive::tree::{Entry, join};
+use crate::base::units::size;
+use crate::base::{Activity, Content, Epoch, chain, json};
+use crate::boot::Kernel;
+use crate::check;
+use crate::image::Descriptor;
+use crate::kmod::depmod::Issue;
+use crate::plan::error::{Error, Problem};
+use crate::plan::flatten::packed_tree;
+use crate::plan::run::{Context, Plan};
+use crate::plan::squashfs::squashfs;
+use crate::plan::step::{Outputs, Step, StepId};
+use crate::plan::tree_input::TreeInput;
+use crate::talos;
+use crate::talos::extension::modules_dir;
+use crate::talos::initramfs::firmware_segment;
+use crate::talos::initramfs::overview::{Overview, ROOTFS};
+use crate::talos::modules_dep::Input;
+use crate::talos::version::{Feature, Tag};
+
+/// A blob of no registered type.
+const BYTES: &str = "application/octet-stream";
+
+/// What is asked of a kernel.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub(super) struct KernelFacts {
+    /// `uname -r`.
+    pub(super) release: String,
+    /// The machine that it runs on.
+    pub(super) machine: String,
+    /// Whether firmware can start it.
+    pub(super) efi: bool,
+    /// Codecs of initramfs and squashfs images that it was built with; `None` if it does not say.
+    pub(super) codecs: Option<KernelCodecs>,
+}
+
+/// See [`KernelFacts::codecs`].
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub(super) struct KernelCodecs {
+    pub(super) initramfs: Vec<String>,
+    pub(super) squashfs: Vec<String>,
+}
+
+/// Adds the step that reads a kernel.
+pub(super) fn kernel<'p>(plan: &mut Plan<'p>, file: &'p File) -> StepId {
+    let run = move |_: &Context, _: &Activity, _: &[&Outputs]| {
+        let kernel = Kernel::read(&file.content).map_err(|error| {
+            Problem::new(format!("the kernel {} cannot be used", file.origin)).detail(chain(&error))
+        })?;
+        let facts = KernelFacts {
+            release: kernel.release.clone(),
+            machine: kernel.machine.to_string(),
+            efi: kernel.efi_stub == Some(kernel.machine),
+            codecs: kernel.config.as_ref().map(|config| KernelCodecs {
+                initramfs: config.initramfs_codecs().iter().map(ToString::to_string).collect(),
+                squashfs: config.squashfs_codecs().iter().map(ToString::to_string).collect(),
+            }),
+        };
+        Ok(Outputs::default().with_value("kernel", text(&facts)).with_value("outcome", facts.release))
+    };
+    let step = Step::new("kernel", 1, file.origin.as_str(), run).parameter("kernel", file.digest);
+    plan.add(step.total(file.content.len()))
+}
+
+/// Adds the step that reads the base's initramfs in one pass and, where `folder` is given, takes that folder
+/// of kernel modules out of its `rootfs.sqsh`.
+pub(super) fn base<'p>(plan: &mut Plan<'p>, file: &'p File, folder: Option<&'static str>) -> StepId {
+    let run = move |context: &Context, progress: &Activity, _: &[&Outputs]| {
+        // Only its modules are kept: what is a draft here need never reach the disk.
+        let mut draft = context.store.draft()?;
+        let path = draft.path().to_owned();
+        let mut keep = |name: &str, reader: &mut dyn Read, size: u64| -> io::Result<Option<Content>> {
+            if name != ROOTFS || folder.is_none() {
+                return Ok(None);
+            }
+            io::copy(reader, draft.file())?;
+            Ok(Some(Content::file(&path, size)))
+        };
+        let overview = Overview::read(&file.content, &mut keep).map_err(|error| unusable(file, &error))?;
+        progress.advance(file.content.len());
+        let rootfs = overview.rootfs.as_ref().ok_or_else(|| no_rootfs(file))?;
+        let facts = BaseFacts {
+            codecs: overview.codecs().iter().map(|codec| codec.name().to_owned()).collect(),
+            rootfs: rootfs.compressor.map(str::to_owned),
+        };
+        let outputs = match (folder, &rootfs.content) {
+            (Some(folder), Some(content)) => {
+                let image = Image::open(content).map_err(|error| unusable(file, &error))?;
+                packed_tree(context, |sink| {
+                    let tree = squashfs::read_tree(&image, folder, &context.workers, sink);
+                    let tree = tree.map_err(|error| unusable(file, &error))?;
+                    Ok(TreeInput::of(tree, BTreeMap::new()))
+                })?
+            }
+            _ => Outputs::default(),
+        };
+        Ok(outputs.with_value("base", text(&facts)))
+    };
+    let step = Step::new("initramfs", 1, file.origin.as_str(), run);
+    plan.add(
+        step.parameter("initramfs", file.digest)
+            .parameter("folder", folder.unwrap_or_default())
+            .total(file.content.len()),
+    )
+}
+
+/// What is asked of a base's initramfs.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub(super) struct BaseFacts {
+    /// The codecs of its segments.
+    pub(super) codecs: Vec<String>,
+    /// The compressor of its `rootfs.sqsh`.
+    pub(super) rootfs: Option<String>,
+}
+
+fn unusable(file: &File, error: &(dyn std::error::Error + 'static)) -> Error {
+    Problem::new(format!("the initramfs {} cannot be used", file.origin)).detail(chain(error)).into()
+}
+
+fn no_rootfs(file: &File) -> Error {
+    Problem::new(format!("the initramfs {} is none of Talos: it has no `{ROOTFS}`", file.origin))
+        .hint("the imager image holds Talos' own as `usr/install/<arch>/initramfs.xz`")
+        .into()
+}
+
+/// Facts as a step's value.
+fn text(facts: &impl serde::Serialize) -> String {
+    String::from_utf8_lossy(&json::to_vec(facts)).into_owned()
+}
+
+/// Facts that a step gave.
+pub(super) fn facts<T: serde::de::DeserializeOwned>(outputs: &Outputs, name: &str) -> Result<T, Error> {
+    serde_json::from_str(outputs.value(name)?)
+        .map_err(|error| Error::Internal(format!("what a step found does not read back: {error}")))
+}
+
+/// What layers are compressed with, and the segments that hold them.
+pub(super) fn codec(talos: &Tag) -> squashfs::Codec {
+    if talos.has(Feature::Zstd) { squashfs::Codec::Zstd } else { squashfs::Codec::Xz }
+}
+
+/// How squashfs images of an installer are written.
+pub(super) fn options(talos: &Tag, epoch: Epoch, root: &Entry) -> Options {
+    Options { codec: codec(talos), epoch: Some(epoch), root: root.clone(), ..Options::default() }
+}
+
+/// Adds the step that makes the extension `modules.dep`: the index over the modules of the base and of all
+/// extensions, as a squashfs image, with its manifest and what is wrong with the extensions' modules.
+pub(super) fn modules_dep<'p>(plan: &mut Plan<'p>, prepared: &'p Prepared, epoch: Epoch) -> StepId {
+    let run = move |context: &Context, progress: &Activity, _: &[&Outputs]| {
+        let base = prepared.modules.as_ref().map(|modules| &modules.tree);
+        let base = base.ok_or_else(|| Error::Internal("the base's modules were not taken".to_owned()))?;
+        let version = prepared.talos.version();
+        let extensions: Vec<(&str, &Tree)> =
+            prepared.members.iter().map(|member| (member.extension.name(), &member.rest.tree)).collect();
+        let made = talos::modules_dep::modules_dep(&Input {
+            base,
+            extensions: &extensions,
+            talos: &version,
+            kernel: None,
+            workers: &context.workers,
+        })
+        .map_err(|error| Problem::new(chain(&error)))?;
+        let folder = join(modules_dir(&version), &made.release);
+        // Those of Talos' own modules are nobody's here to mend.
+        let own = |issue: &&Issue| {
+            matches!(issue, Issue::Loop { .. })
+                || extensions.iter().any(|(_, tree)| tree.get(&join(&folder, issue.path())).is_some())
+        };
+        let issues: Vec<Issue> = made.issues.iter().filter(own).cloned().collect();
+        let report = check::depmod::report(&issues);
+        let input = TreeInput::of(made.rootfs, BTreeMap::new());
+        let options = options(&prepared.talos, epoch, &Entry::directory());
+        let (digest, size) = squashfs(context, progress, &input, &options)?;
+        Ok(Outputs::default()
+            .with_blob("squashfs", Descriptor::new(BYTES, digest, size))
+            .with_value("manifest", made.manifest.to_yaml())
+            .with_value("report", text(&report))
+            .with_value("outcome", made.release))
+    };
+    let keys: Vec<String> = prepared
+        .members
+        .iter()
+        .map(|member| format!("{} {}", member.extension.name(), member.rest.key()))
+        .collect();
+    let base = prepared.modules.as_ref().map(|modules| modules.key().to_string()).unwrap_or_default();
+    let step = Step::new("modules.dep", 1, prepared.platform.to_string(), run)
+        .parameter("base", base)
+        .parameter("extensions", keys.join("\n"))
+        .parameter("talos", prepared.talos.version())
+        .parameter("epoch", epoch.seconds());
+    plan.add(step)
+}
+
+/// Adds the step that compresses the firmware of all extensions.
+pub(super) fn firmware<'p>(plan: &mut Plan<'p>, prepared: &'p Prepared, epoch: Epoch) -> StepId {
+    let tree = &prepared.firmware;
+    let total = tree.tree.iter().filter_map(|(_, entry)| entry.content()).map(Content::len).sum();
+    let run = move |context: &Context, progress: &Activity, _: &[&Outputs]| {
+        let mut writer = context.store.writer()?;
+        firmware_segment(&tree.tree, &prepared.talos.version(), epoch, &context.workers, &mut writer)
+            .map_err(|error| Problem::new(chain(&error)))?;
+        progress.advance(total);
+        let (digest, content) = writer.finish()?;
+        let outcome = size(content.len());
+        let blob = Descriptor::new(BYTES, digest, content.len());
+        Ok(Outputs::default().with_blob("firmware", blob).with_value("outcome", outcome))
+    };
+    let step = Step::new("firmware", 1, prepared.platform.to_string(), run)
+        .parameter("tree", tree.key())
+        .parameter("zstd", prepared.talos.has(Feature::Zstd))
+        .parameter("epoch", epoch.seconds());
+    plan.add(step.total(total))
+}

@@ -17,6 +17,7 @@ pub mod extension;
 pub mod flatten;
 pub mod gather;
 pub mod inspect;
+pub mod inspect_boot;
 pub mod installer;
 pub mod one_image;
 pub mod outputs;

@@ -56,8 +56,10 @@ fn resolve(args: &Imager, options: &Options) -> Result<Resolved, Failure> {
         read.map_err(|error| {
             Failure::input(format!("cannot read the profile from standard input: {error}"))
         })?;
-        Profile::parse(&bytes)
-            .map_err(|error| Failure::input(format!("the profile on standard input is not valid: {error}")))?
+        Profile::parse(&bytes).map_err(|error| {
+            let hint = error.hint();
+            Failure::input(format!("the profile on standard input is not valid: {error}")).hint(hint)
+        })?
     } else {
         flags(args, options)?.profile(&args.profile)
     };

@@ -62,7 +62,7 @@ impl<'a> Inputs<'a> {
         let label = imager.as_ref().map(|imager| label(imager, platform)).transpose()?.flatten();
         let base_label = base.as_ref().map(|base| self::label(base, platform)).transpose()?.flatten();
         let said = spec.talos.clone().or_else(|| label.as_deref().or(base_label.as_deref()).map(Tag::new));
-        let talos = said.ok_or_else(unknown_version)?;
+        let talos = said.ok_or_else(|| unknown_version(spec))?;
         let official = |image: Official| -> Result<(Source, String), Error> {
             let reference = image.reference(&talos).map_err(|error| {
                 Problem::new(error.to_string()).hint("name the image: `--imager`, `--base`")
@@ -98,11 +98,13 @@ fn label((source, _): &(Source, String), platform: &Platform) -> Result<Option<S
     }
 }
 
-pub(super) fn unknown_version() -> Error {
-    Problem::new("the Talos version is not known")
-        .detail(format!("neither imager nor base has the label `{VERSION_LABEL}`"))
-        .hint("give it: `--talos v1.11.3`")
-        .into()
+pub(super) fn unknown_version(spec: &InstallerSpec) -> Error {
+    let problem = Problem::new("the Talos version is not known");
+    let problem = match (&spec.imager, &spec.base) {
+        (None, None) => problem.detail("no imager is named that would say its own"),
+        _ => problem.detail(format!("the images that are named have no label `{VERSION_LABEL}`")),
+    };
+    problem.hint("give it: `--talos v1.11.3`").into()
 }
 
 /// The boot assets that the output is made of.

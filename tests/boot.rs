@@ -173,6 +173,15 @@ fn what_is_no_pe_file_is_refused_with_what_is_wrong() {
     let mut bytes = good.clone();
     made::put(&mut bytes, 0x80 + 24, &0x10bu16.to_le_bytes());
     assert!(matches!(read(&bytes), PeError::Magic(0x10b)));
+    // Eight sections of 27 KB in a file of as much.
+    let mut bytes = good.clone();
+    let len = bytes.len() - 0x400;
+    for index in 0..8 {
+        let at = 0x80 + 24 + 240 + index * 40;
+        made::put32(&mut bytes, at + 16, len);
+        made::put32(&mut bytes, at + 20, 0x400);
+    }
+    assert!(matches!(read(&bytes), PeError::Overlap));
     let mut bytes = good;
     made::put(&mut bytes, 0x86, &0xffffu16.to_le_bytes());
     assert!(matches!(read(&bytes), PeError::TooManySections { count: 0xffff }));

@@ -189,7 +189,7 @@ fn what_is_no_pe_file_is_refused_with_what_is_wrong() {
 
 fn parts(kernel: Content, splash: Option<Content>) -> Parts {
     Parts {
-        version: Version::new(1, 11, 3),
+        talos: Version::new(1, 11, 3).into(),
         kernel,
         release: made::RELEASE.to_owned(),
         initrd: memory(made::noise(123_457)),

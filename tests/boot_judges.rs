@@ -45,7 +45,7 @@ fn kernel_in(folder: &Path) -> Option<(PathBuf, String)> {
 
 fn image(stub: &Content, machine: Machine, kernel: Content) -> Image {
     let parts = Parts {
-        version: Version::new(1, 11, 3),
+        talos: Version::new(1, 11, 3).into(),
         kernel,
         release: made::RELEASE.to_owned(),
         initrd: Content::memory(made::noise(1_234_567)),

@@ -201,7 +201,11 @@ impl Prepared {
         }
         let base = base.as_ref().map(|(source, reference)| Base::read(context, source, reference, platform));
         let base = base.transpose()?;
-        let (kernel, initramfs, modules) = read_assets(spec, context, &talos, &assets, &extensions)?;
+        let boot = read_assets(spec, context, &talos, &assets, &extensions)?;
+        let (kernel, initramfs, modules) = match boot {
+            Some(BootFacts { kernel, initramfs, modules }) => (Some(kernel), Some(initramfs), modules),
+            None => (None, None, None),
+        };
         let created = extensions.iter().map(|extension| extension.created);
         let newest =
             created.chain([assets.created, base.as_ref().and_then(|base| base.created)]).max().flatten();
@@ -330,6 +334,13 @@ fn cmdline(
     Cmdline::new(&request).map_err(|error| Problem::new(error.to_string()).into())
 }
 
+/// What was read of kernel and initramfs.
+struct BootFacts {
+    kernel: KernelFacts,
+    initramfs: BaseFacts,
+    modules: Option<TreeInput>,
+}
+
 /// Reads kernel and initramfs, side by side.
 fn read_assets(
     spec: &InstallerSpec,
@@ -337,9 +348,9 @@ fn read_assets(
     talos: &Tag,
     assets: &Assets,
     extensions: &[Extension],
-) -> Result<(Option<KernelFacts>, Option<BaseFacts>, Option<TreeInput>), Error> {
+) -> Result<Option<BootFacts>, Error> {
     if !matches!(spec.output, Output::Installer(_) | Output::Uki(_) | Output::Initramfs(_)) {
-        return Ok((None, None, None));
+        return Ok(None);
     }
     let version = talos.version();
     let trees: Vec<(&str, &Tree)> =
@@ -352,5 +363,9 @@ fn read_assets(
     let outputs = plan.run(context)?;
     let base = base.outputs(&outputs)?;
     let modules = folder.map(|_| flatten::tree(context, base, &initramfs.origin)).transpose()?;
-    Ok((Some(steps::facts(facts.outputs(&outputs)?, "kernel")?), Some(steps::facts(base, "base")?), modules))
+    Ok(Some(BootFacts {
+        kernel: steps::facts(facts.outputs(&outputs)?, "kernel")?,
+        initramfs: steps::facts(base, "base")?,
+        modules,
+    }))
 }

@@ -11,7 +11,7 @@ use crate::archive::tree::{Entry, join};
 use crate::base::units::size;
 use crate::base::{Activity, Content, Epoch, chain, json};
 use crate::boot::Kernel;
-use crate::check;
+use crate::check::{self, Report};
 use crate::image::Descriptor;
 use crate::kmod::depmod::Issue;
 use crate::plan::error::{Error, Problem};
@@ -172,12 +172,19 @@ pub(super) fn modules_dep<'p>(plan: &mut Plan<'p>, prepared: &'p Prepared, epoch
         .map_err(|error| Problem::new(chain(&error)))?;
         let folder = join(modules_dir(&version), &made.release);
         // Those of Talos' own modules are nobody's here to mend.
-        let own = |issue: &&Issue| {
-            matches!(issue, Issue::Loop { .. })
-                || extensions.iter().any(|(_, tree)| tree.get(&join(&folder, issue.path())).is_some())
+        let owner = |path: &str| {
+            let whole = join(&folder, path);
+            prepared.members.iter().rev().find(|member| member.rest.tree.get(&whole).is_some())
         };
+        let own = |issue: &&Issue| matches!(issue, Issue::Loop { .. }) || owner(issue.path()).is_some();
         let issues: Vec<Issue> = made.issues.iter().filter(own).cloned().collect();
-        let report = check::depmod::report(&issues);
+        let mut findings = check::depmod::report(&issues).findings().to_vec();
+        for finding in &mut findings {
+            let owner = finding.path.as_deref().and_then(owner);
+            finding.image = owner.map(|member| member.extension.reference.clone());
+            finding.path = finding.path.as_ref().map(|path| format!("rootfs/{}", join(&folder, path)));
+        }
+        let report = Report::new(findings);
         let input = TreeInput::of(made.rootfs, BTreeMap::new());
         let options = options(&prepared.talos, epoch, &Entry::directory());
         let (digest, size) = squashfs(context, progress, &input, &options)?;

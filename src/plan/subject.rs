@@ -56,7 +56,7 @@ pub enum Contents {
 }
 
 /// Where installers and imagers have what boots.
-const BOOT_ASSETS: &str = "usr/install";
+pub const BOOT_ASSETS: &str = "usr/install";
 
 /// Loads what `reference` names: one subject for each platform of an index, or for the one that is
 /// asked for.
@@ -144,11 +144,10 @@ fn subject(context: &Context, one: OneImage<'_>, contents: Contents) -> Result<S
     Ok(Subject { reference, kind, image: Some(ImageFacts { platform, document, manifest, config }), files })
 }
 
-/// The kind of an image, and its paths.
-pub fn kind_of_image(context: &Context, one: &OneImage<'_>) -> Result<(Kind, Vec<String>), Error> {
+/// The kind of an image, and its paths without their contents.
+pub fn kind_of_image(context: &Context, one: &OneImage<'_>) -> Result<(Kind, TreeInput), Error> {
     let listed = list(context, one)?;
-    let paths = listed.tree.iter().map(|(path, _)| path.to_owned()).collect();
-    Ok((kind_of(one.config.entrypoint(), &listed.tree), paths))
+    Ok((kind_of(one.config.entrypoint(), &listed.tree), listed))
 }
 
 /// The kind of a flattened image.

@@ -267,8 +267,8 @@ pub struct Installer {
     /// Media types: OCI's or Docker's (schema 2) [default: those of the base]
     #[arg(long, value_name = "FORMAT", help_heading = "Image")]
     pub format: Option<FormatName>,
-    /// gzip, zstd or none; what is compressed already is stored in any case
-    #[arg(long, value_name = "NAME[:LEVEL]", default_value = "gzip", help_heading = "Image")]
+    /// gzip, zstd or none, for the layer with the boot assets, in which everything is compressed already
+    #[arg(long, value_name = "NAME[:LEVEL]", default_value = "none", help_heading = "Image")]
     pub compression: String,
     /// Let findings with this code pass (see `talosmith check --list`)
     #[arg(long = "allow", value_name = "CODE", value_delimiter = ',', help_heading = "Checks")]

@@ -183,7 +183,7 @@ fn make(
         splash: args.splash.clone(),
         names: Names::Upstream,
         format: None,
-        compression: crate::archive::Compression::GZIP,
+        compression: crate::archive::Compression::None,
         epoch: options.epoch,
         allow: options::allowed(&args.allow)?,
         output,

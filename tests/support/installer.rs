@@ -130,9 +130,14 @@ impl Image {
         layers.iter().map(|layer| layer["digest"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// The files of a layer, which lies in gzip; directories are left out, links have their target as bytes.
+    /// The files of a layer, which lies in gzip or plain; directories are left out, links have their target as bytes.
     pub fn files(&self, layer: usize) -> Files {
-        untar(flate2::read::MultiGzDecoder::new(&blob(&self.layout, &self.layers()[layer])[..]))
+        let bytes = blob(&self.layout, &self.layers()[layer]);
+        if bytes.starts_with(&[0x1f, 0x8b]) {
+            untar(flate2::read::MultiGzDecoder::new(&bytes[..]))
+        } else {
+            untar(&bytes[..])
+        }
     }
 
     /// The layer with the boot assets, the first above the base's one.

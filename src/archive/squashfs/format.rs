@@ -12,6 +12,8 @@ pub(super) const METADATA: usize = 8192;
 pub(super) const METADATA_STORED: u16 = 0x8000;
 /// A data block's length with this bit set is that of a stored one.
 pub(super) const DATA_STORED: u32 = 1 << 24;
+/// The longest options of a codec: zlib's and xz's have eight bytes, zstd's and lz4's no more.
+pub(super) const CODEC_OPTIONS_MAX: usize = 64;
 /// A table that is not there.
 pub(super) const NO_TABLE: u64 = u64::MAX;
 /// No fragment, no attributes.

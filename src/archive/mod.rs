@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`tree`] | the one file tree in memory |
 //! | [`linked`] | a file tree in the making, whose hard links stay right when paths are replaced |
-//! | [`compress`] | gzip and zstd streams, in parallel and always the same |
+//! | [`compress`] | compressed streams: gzip and zstd written, always the same; every codec of Linux read |
 //! | [`bounded`] | a limit on what a decompressor may give |
 //! | [`squashfs`] | squashfs images, read and written |
 //! | [`tar`] | tar archives, read and written |

@@ -20,7 +20,7 @@ pub mod yaml;
 
 pub use cache::BlockCache;
 pub use chain::chain;
-pub use content::{Content, ContentHandle, ContentReader};
+pub use content::{Content, ContentHandle, ContentReader, Joined};
 pub use digest::{Digest, DigestError, Hasher};
 pub use epoch::Epoch;
 pub use event::{Activity, Event, Events};

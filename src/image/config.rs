@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use oci_spec::image::{ConfigBuilder, HistoryBuilder, ImageConfigurationBuilder, RootFsBuilder};
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use super::layer::Layer;
 use super::platform::Platform;
@@ -84,6 +85,8 @@ pub struct NewConfig<'a> {
     pub created: Epoch,
     /// Labels.
     pub labels: &'a BTreeMap<String, String>,
+    /// The part `config` of the image that this one is made of: it stays as it is, labels are added.
+    pub inherited: Option<&'a Map<String, Value>>,
     /// The layers, with what made each.
     pub layers: &'a [(Layer, String)],
 }
@@ -114,8 +117,33 @@ pub fn encode(new: &NewConfig<'_>) -> Result<Vec<u8>, oci_spec::OciSpecError> {
         image = image.variant(variant.clone());
     }
     // Through a Value: oci-spec keeps labels in a hash map, whose order differs from run to run.
-    let value = serde_json::to_value(image.build()?)?;
+    let mut value = serde_json::to_value(image.build()?)?;
+    if let (Some(inherited), Some(own)) = (new.inherited, value.get_mut("config")) {
+        *own = Value::Object(with_labels(inherited.clone(), new.labels));
+    }
     Ok(json::to_vec(&value))
+}
+
+/// Adds labels to the part `config` of a configuration.
+fn with_labels(mut config: Map<String, Value>, labels: &BTreeMap<String, String>) -> Map<String, Value> {
+    if !labels.is_empty() {
+        let mut all = match config.remove("Labels") {
+            Some(Value::Object(labels)) => labels,
+            _ => Map::new(), // Docker's null
+        };
+        all.extend(labels.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))));
+        config.insert("Labels".to_owned(), Value::Object(all));
+    }
+    config
+}
+
+/// The part `config` of a configuration as it stands, with what this crate does not know.
+pub fn inner(bytes: &[u8]) -> Result<Map<String, Value>, serde_json::Error> {
+    let mut whole: Map<String, Value> = serde_json::from_slice(bytes)?;
+    Ok(match whole.remove("config") {
+        Some(Value::Object(config)) => config,
+        _ => Map::new(),
+    })
 }
 
 #[cfg(test)]
@@ -132,6 +160,7 @@ mod tests {
             platform: &platform,
             created: Epoch::default(),
             labels: &labels,
+            inherited: None,
             layers: &[(layer.clone(), "test".into())],
         };
         let bytes = encode(&new).unwrap();
@@ -141,6 +170,26 @@ mod tests {
         assert_eq!(read.diff_ids(), [layer.diff_id]);
         assert_eq!(read.label("label7"), Some("7"));
         assert_eq!(read.created.as_deref(), Some("1970-01-01T00:00:00Z"));
+    }
+
+    #[test]
+    fn what_an_image_is_made_of_goes_on_in_its_configuration() {
+        let base = br#"{"os":"linux","config":{"Entrypoint":["/bin/x"],"Labels":{"a":"1","b":"2"},"Odd":{"k":[null]}}}"#;
+        let inherited = inner(base).unwrap();
+        let labels = BTreeMap::from([("b".to_owned(), "3".to_owned())]);
+        let platform = Platform::linux("amd64");
+        let epoch = Epoch::default();
+        let new = NewConfig {
+            platform: &platform,
+            created: epoch,
+            labels: &labels,
+            inherited: Some(&inherited),
+            layers: &[],
+        };
+        let made = inner(&encode(&new).unwrap()).unwrap();
+        let expected = r#"{"Entrypoint":["/bin/x"],"Labels":{"a":"1","b":"3"},"Odd":{"k":[null]}}"#;
+        assert_eq!(Value::Object(made).to_string(), expected);
+        assert!(inner(br#"{"config":null}"#).unwrap().is_empty());
     }
 
     #[test]

@@ -161,7 +161,7 @@ fn read_layer(
     let media_type = match codec {
         Codec::Gzip => media_type::OCI_LAYER_GZIP,
         Codec::Zstd => media_type::OCI_LAYER_ZSTD,
-        Codec::Plain => {
+        _ => {
             let mut writer = LayerWriter::new(store, Compression::GZIP, media_type::OCI_LAYER_GZIP, workers)
                 .map_err(LayerProblem::File)?;
             content
@@ -222,12 +222,12 @@ fn member_of(layer: &Descriptor, content: Content, store: &Store) -> Result<(Str
     let name = layer.digest.to_string();
     Ok(match content.open().and_then(Codec::sniff).at("read layer", &name)? {
         Codec::Gzip => (format!("{}.tar.gz", layer.digest.hex()), content),
-        Codec::Plain => (format!("{}.tar", layer.digest.hex()), content),
         Codec::Zstd => {
             let mut plain = content.open().and_then(decoder).at("read layer", &name)?;
             let (digest, content) = store.put_reader(&mut plain)?;
             (format!("{}.tar", digest.hex()), content)
         }
+        _ => (format!("{}.tar", layer.digest.hex()), content),
     })
 }
 

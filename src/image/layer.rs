@@ -56,6 +56,29 @@ impl Format {
     }
 }
 
+impl Format {
+    /// A foreign layer as a manifest of this format names it: the bytes are the same, only their type has
+    /// another name. What this format has no name for keeps its own.
+    pub fn adopted(self, layer: &Layer) -> Layer {
+        let names = [
+            (media_type::OCI_LAYER, media_type::DOCKER_LAYER),
+            (media_type::OCI_LAYER_GZIP, media_type::DOCKER_LAYER_GZIP),
+        ];
+        let own = layer.descriptor.media_type.as_str();
+        let found = names.iter().find(|(oci, docker)| own == *oci || own == *docker);
+        let mut layer = layer.clone();
+        if let Some((oci, docker)) = found {
+            layer.descriptor.media_type = if self == Self::Oci { *oci } else { *docker }.to_owned();
+        }
+        layer
+    }
+
+    /// The format of a manifest with this media type.
+    pub fn of_manifest(media_type: &str) -> Self {
+        if media_type == media_type::DOCKER_MANIFEST { Self::Docker } else { Self::Oci }
+    }
+}
+
 /// A finished layer: its blob is in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layer {

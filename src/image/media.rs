@@ -258,12 +258,12 @@ impl Media {
     /// compressed as a whole, its plain form in the store.
     fn members(&self, file: &Path) -> Result<(PathBuf, HashMap<String, Content>), MediaError> {
         let plain = match fs::File::open(file).and_then(Codec::sniff).at("read", file)? {
-            Codec::Plain => file.to_owned(),
             Codec::Gzip | Codec::Zstd => {
                 let mut plain = fs::File::open(file).and_then(decoder).at("read", file)?;
                 let (_, content) = self.store.put_reader(&mut plain)?;
                 content.whole_file().map_or_else(|| file.to_owned(), Path::to_owned)
             }
+            _ => file.to_owned(),
         };
         let members = tar::index_file(&plain)
             .map_err(|source| MediaError::Archive { path: file.to_owned(), source })?;

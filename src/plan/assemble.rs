@@ -1,7 +1,9 @@
-//! The steps that make an image of trees: layer, image, index, and the writing of the result.
+//! The steps that make an image of trees: layer, image, index.
 
 use std::collections::BTreeMap;
 use std::io;
+
+use serde_json::{Map, Value};
 
 use super::error::Error;
 use super::run::{Context, Plan};
@@ -12,13 +14,9 @@ use crate::archive::compress::Compression;
 use crate::archive::tar;
 use crate::archive::tree;
 use crate::base::units::size;
-use crate::base::{Activity, Content, Digest, Epoch, json};
+use crate::base::{Activity, Content, Epoch, json};
 use crate::image::config::{self, NewConfig};
-use crate::image::registry::Progress as Transfer;
-use crate::image::{
-    Descriptor, Document, Format, ImageSet, Index, Layer, LayerWriter, Manifest, Media, MediaError, Platform,
-    Reference, RegistryReference,
-};
+use crate::image::{Descriptor, Format, Index, Layer, LayerWriter, Manifest, Platform};
 
 /// How layers are made.
 #[derive(Debug, Clone, Copy)]
@@ -42,24 +40,9 @@ pub fn layer<'p>(
     let total = input.tree.iter().filter_map(|(_, entry)| entry.content()).map(Content::len).sum();
     plan.add(
         Step::new("layer", 1, subject, move |context, progress, _| {
-            let media_type = options
-                .format
-                .layer(options.compression)
-                .ok_or_else(|| Error::Internal("Docker's media types know no zstd".to_owned()))?;
-            let writer = LayerWriter::new(&context.store, options.compression, media_type, &context.workers)?;
-            let mut tar = tar::Writer::new(Told { out: writer, progress }, Some(options.epoch));
-            if !prefix.is_empty() {
-                tar.append(prefix, &Entry::directory())?;
-            }
-            for (path, entry) in input.tree.iter() {
-                tar.append(&tree::join(prefix, path), entry)?;
-            }
-            let layer = tar.finish()?.out.finish()?;
-            let outcome = format!("{} in {}", size(layer.descriptor.size), options.compression);
-            Ok(Outputs::default()
-                .with_blob("layer", layer.descriptor)
-                .with_value("diff-id", layer.diff_id.to_string())
-                .with_value("outcome", outcome))
+            let root = (!prefix.is_empty()).then(|| (prefix.to_owned(), Entry::directory()));
+            let below = input.tree.iter().map(|(path, entry)| (tree::join(prefix, path), entry.clone()));
+            write_layer(context, progress, root.into_iter().chain(below), options)
         })
         .parameter("tree", input.key())
         .parameter("prefix", prefix)
@@ -68,6 +51,30 @@ pub fn layer<'p>(
         .parameter("epoch", options.epoch.seconds())
         .total(total),
     )
+}
+
+/// Writes a layer of these entries, in their order; the outputs of its step.
+pub fn write_layer(
+    context: &Context,
+    progress: &Activity,
+    entries: impl Iterator<Item = (String, Entry)>,
+    options: LayerOptions,
+) -> Result<Outputs, Error> {
+    let media_type = options
+        .format
+        .layer(options.compression)
+        .ok_or_else(|| Error::Internal("Docker's media types know no zstd".to_owned()))?;
+    let writer = LayerWriter::new(&context.store, options.compression, media_type, &context.workers)?;
+    let mut tar = tar::Writer::new(Told { out: writer, progress }, Some(options.epoch));
+    for (path, entry) in entries {
+        tar.append(&path, &entry)?;
+    }
+    let layer = tar.finish()?.out.finish()?;
+    let outcome = format!("{} in {}", size(layer.descriptor.size), options.compression);
+    Ok(Outputs::default()
+        .with_blob("layer", layer.descriptor)
+        .with_value("diff-id", layer.diff_id.to_string())
+        .with_value("outcome", outcome))
 }
 
 /// Tells of what is written through it.
@@ -101,6 +108,15 @@ pub struct ImageOptions {
     pub annotations: BTreeMap<String, String>,
 }
 
+/// What an image is put on.
+#[derive(Debug, Clone, Default)]
+pub struct Base {
+    /// Layers that are there already, the lowest first.
+    pub layers: Vec<Layer>,
+    /// The part `config` of its configuration, which goes on.
+    pub config: Map<String, Value>,
+}
+
 /// Adds the step that makes an image of layers, each with the words that stand in its history.
 pub fn image<'p>(
     plan: &mut Plan<'p>,
@@ -108,10 +124,29 @@ pub fn image<'p>(
     layers: &[(StepId, &'static str)],
     options: &'p ImageOptions,
 ) -> StepId {
+    image_on(plan, platform, None, layers, options)
+}
+
+/// The same on top of another image, whose layers keep their digests and the order in which they are.
+pub fn image_on<'p>(
+    plan: &mut Plan<'p>,
+    platform: &'p Platform,
+    base: Option<&'p Base>,
+    layers: &[(StepId, &'static str)],
+    options: &'p ImageOptions,
+) -> StepId {
     let histories: Vec<&'static str> = layers.iter().map(|(_, history)| *history).collect();
-    let parameters = json::to_vec(&(platform, &histories, &options.labels, &options.annotations));
-    let step = Step::new("image", 1, platform.to_string(), move |context, _, inputs| {
-        let mut layers = Vec::new();
+    let below = base.map(|base| {
+        let layers = base.layers.iter().map(|layer| (&layer.descriptor, layer.diff_id));
+        (layers.collect::<Vec<_>>(), &base.config)
+    });
+    let parameters = json::to_vec(&(platform, &histories, &options.labels, &options.annotations, below));
+    let step = Step::new("image", 2, platform.to_string(), move |context, _, inputs| {
+        let mut layers: Vec<(Layer, String)> = Vec::new();
+        if let Some(base) = base {
+            let word = || "talosmith: base".to_owned();
+            layers.extend(base.layers.iter().map(|layer| (options.format.adopted(layer), word())));
+        }
         for (outputs, history) in inputs.iter().zip(&histories) {
             let diff_id = outputs
                 .value("diff-id")?
@@ -120,7 +155,13 @@ pub fn image<'p>(
             layers
                 .push((Layer { descriptor: outputs.blob("layer")?.clone(), diff_id }, (*history).to_owned()));
         }
-        let new = NewConfig { platform, created: options.epoch, labels: &options.labels, layers: &layers };
+        let new = NewConfig {
+            platform,
+            created: options.epoch,
+            labels: &options.labels,
+            inherited: base.map(|base| &base.config),
+            layers: &layers,
+        };
         let config = config::encode(&new).map_err(|error| Error::Internal(error.to_string()))?;
         let manifest = Manifest {
             schema_version: 2,
@@ -182,77 +223,4 @@ fn annotations(options: &ImageOptions) -> BTreeMap<String, String> {
 fn store_document(context: &Context, media_type: &str, bytes: Vec<u8>) -> Result<Outputs, Error> {
     context.store.put(&bytes)?;
     Ok(Outputs::default().with_blob("document", Descriptor::of(media_type, &bytes)))
-}
-
-/// Reads a document that a step has put into the store.
-pub fn document(context: &Context, outputs: &Outputs) -> Result<Document, Error> {
-    let descriptor = outputs.blob("document")?.clone();
-    let bytes = context.bytes(&descriptor, crate::image::document::DOCUMENT_LIMIT)?.into();
-    Ok(Document { descriptor, bytes })
-}
-
-/// An image that was written.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Written {
-    /// Where to, as the user wrote it, normalised.
-    pub reference: String,
-    /// The digest that people quote.
-    pub digest: Digest,
-    /// Its media type.
-    pub media_type: String,
-    /// Bytes of all blobs and documents, as they lie in a registry.
-    pub size: u64,
-}
-
-/// Writes `set` to every target, as steps of a plan of their own: the targets are independent.
-pub fn write(
-    context: &Context,
-    targets: &[Reference],
-    set: &ImageSet,
-    fetch: &crate::image::layout::Fetch<'_, MediaError>,
-    source: Option<&RegistryReference>,
-) -> Result<Vec<Written>, Error> {
-    let media = Media::from(context);
-    let blobs = set.blobs.iter().map(|blob| blob.size).sum::<u64>();
-    let documents: u64 = set.documents.iter().map(|document| document.descriptor.size).sum();
-    let mut plan = Plan::new();
-    for target in targets {
-        let (media, name) = (&media, if matches!(target, Reference::Registry(_)) { "push" } else { "write" });
-        let step = Step::new(name, 1, target.to_string(), move |_, progress, _| {
-            let digest = media
-                .write(target, set, fetch, source, &Transfer::of(progress.events(), progress.id()))
-                .map_err(|error| Error::Output {
-                    target: target.to_string(),
-                    source: Box::new(error.into()),
-                })?;
-            Ok(Outputs::default().with_value("digest", digest.to_string()))
-        });
-        plan.add(step.total(blobs).always());
-    }
-    let outputs = plan.run(context)?;
-    let root = set.root().ok_or_else(|| Error::Internal("nothing was to be written".to_owned()))?;
-    targets
-        .iter()
-        .zip(&outputs)
-        .map(|(target, outputs)| {
-            let digest = outputs.value("digest")?.parse();
-            Ok(Written {
-                reference: target.to_string(),
-                digest: digest.map_err(|_| Error::Internal("a digest is none".to_owned()))?,
-                media_type: root.media_type(),
-                size: blobs + documents,
-            })
-        })
-        .collect()
-}
-
-impl From<&Context> for Media {
-    fn from(context: &Context) -> Self {
-        Self {
-            store: context.store.clone(),
-            workers: context.workers.clone(),
-            client: context.client.clone(),
-        }
-    }
 }

@@ -1,8 +1,8 @@
 //! Copies an image between any two media. What passes through keeps its bytes and digests.
 
-use super::assemble::{self, Written};
 use super::error::Error;
 use super::one_image::read_config;
+use super::outputs::{self, Written};
 use super::run::Context;
 use crate::base::fsio::At as _;
 use crate::image::document::{Source as _, select};
@@ -42,7 +42,7 @@ pub fn copy(
         }
         Ok(content)
     };
-    assemble::write(context, targets, &set, &fetch, image.registry())
+    outputs::write(context, targets, &set, &fetch, image.registry())
 }
 
 /// The root with its platform in the descriptor: a layout that is fed to the Talos imager must have it

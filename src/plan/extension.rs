@@ -6,11 +6,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::assemble::{self, ImageOptions, LayerOptions, Written};
+use super::assemble::{self, ImageOptions, LayerOptions};
 use super::error::{Error, Problem};
 use super::flatten;
 use super::gather::{Gather, Manifests};
 use super::one_image::OneImage;
+use super::outputs::{Sets, Written, nowhere_else};
 use super::run::{Context, Plan};
 use super::stat_cache::StatCache;
 use super::tree_input::TreeInput;
@@ -19,7 +20,7 @@ use crate::archive::tar::TarError;
 use crate::archive::tree::Entry;
 use crate::base::{Content, Epoch};
 use crate::check::{self, Code, Report};
-use crate::image::{Format, ImageSet, Parsed, Platform, Reference};
+use crate::image::{Format, Platform, Reference};
 use crate::talos::extension::{self, MANIFEST, ROOTFS};
 use crate::talos::manifest::Manifest;
 use crate::talos::version::Version;
@@ -107,23 +108,7 @@ pub fn build(spec: &ExtensionSpec, context: &Context) -> Result<BuiltExtension, 
         return Err(Error::Findings(Box::new(report)));
     }
     let sets = assemble(spec, context, &prepared, &manifests.manifest)?;
-    let fetch = |blob: &crate::image::Descriptor| {
-        context.blob(blob).map_err(|error| crate::image::MediaError::Unusable {
-            reference: context.store.root().display().to_string(),
-            why: error.to_string(),
-            hint: None,
-        })
-    };
-    let mut written = Vec::new();
-    let (own, whole): (Vec<&String>, Vec<&String>) =
-        spec.outputs.iter().partition(|output| output.contains("{arch}"));
-    let whole = whole.into_iter().map(|output| parse(output)).collect::<Result<Vec<_>, _>>()?;
-    written.extend(assemble::write(context, &whole, &sets.whole, &fetch, None)?);
-    for (platform, set) in &sets.single {
-        let outputs =
-            own.iter().map(|output| parse(&for_platform(output, platform))).collect::<Result<Vec<_>, _>>()?;
-        written.extend(assemble::write(context, &outputs, set, &fetch, None)?);
-    }
+    let written = sets.write(context, &spec.outputs, &nowhere_else(context), None)?;
     Ok(BuiltExtension { written, report, manifest: manifests.manifest })
 }
 
@@ -191,14 +176,6 @@ fn check(spec: &ExtensionSpec, prepared: &[Prepared], manifests: &Manifests) -> 
     Ok(report)
 }
 
-/// The images that were made.
-struct Sets {
-    /// The index of all platforms; the only image, if there is one platform.
-    whole: ImageSet,
-    /// Each platform's image by itself.
-    single: Vec<(Platform, ImageSet)>,
-}
-
 /// The plan proper: two layers and an image for each platform, and an index over several.
 fn assemble(
     spec: &ExtensionSpec,
@@ -230,27 +207,7 @@ fn assemble(
     }
     let index = (images.len() > 1).then(|| assemble::index(&mut plan, &images, &options));
     let outputs = plan.run(context)?;
-    let mut whole = ImageSet { documents: Vec::new(), blobs: Vec::new() };
-    let mut single = Vec::new();
-    for (step, platform) in &images {
-        let mut document = assemble::document(context, step.outputs(&outputs)?)?;
-        // A layout's index must name the platform, or the Talos imager does not find the image.
-        document.descriptor.platform = Some((*platform).clone());
-        let mut set = ImageSet { documents: vec![document.clone()], blobs: Vec::new() };
-        if let Parsed::Manifest(manifest) = document.parse()? {
-            set.blobs.extend(std::iter::once(manifest.config).chain(manifest.layers));
-        }
-        // Platforms share blobs: the manifest's layer at least.
-        let new = set.blobs.iter().filter(|blob| whole.blobs.iter().all(|other| other.digest != blob.digest));
-        let new: Vec<_> = new.cloned().collect();
-        whole.blobs.extend(new);
-        whole.documents.push(document);
-        single.push(((*platform).clone(), set));
-    }
-    if let Some(index) = index {
-        whole.documents.push(assemble::document(context, index.outputs(&outputs)?)?);
-    }
-    Ok(Sets { whole, single })
+    Sets::collect(context, &outputs, &images, index)
 }
 
 /// What the manifest says, in the names that registries show (image-spec, annotations.md).

@@ -90,7 +90,7 @@ fn resolve(flat: &mut TreeInput, packed: &[Packed]) -> BTreeMap<String, u64> {
                 digests.insert(path.to_owned(), Digest::of(bytes));
                 continue;
             }
-            None => continue,
+            Some(Content::Joined(_)) | None => continue,
         };
         let Some(piece) = usize::try_from(*offset).ok().and_then(|number| packed.get(number)) else {
             continue;

@@ -18,6 +18,7 @@ pub mod flatten;
 pub mod gather;
 pub mod inspect;
 pub mod one_image;
+pub mod outputs;
 pub mod run;
 pub mod squashfs;
 pub mod stat_cache;

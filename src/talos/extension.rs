@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::version::Version;
+use super::version::{Feature, Version};
 use crate::archive::tree::{self, Kind, Tree};
 
 /// The directory of an image below which its files lie.
@@ -20,12 +20,12 @@ const COMPRESSED: [&str; 3] = [".ko.zst", ".ko.xz", ".ko.gz"];
 
 /// Where kernel modules lie in a rootfs: `usr/lib/modules`, before Talos 1.10 `lib/modules`.
 pub fn modules_dir(version: &Version) -> &'static str {
-    if version.since(1, 10) { "usr/lib/modules" } else { "lib/modules" }
+    if version.has(Feature::UsrMerge) { "usr/lib/modules" } else { "lib/modules" }
 }
 
 /// Where firmware lies in a rootfs.
 pub fn firmware_dir(version: &Version) -> &'static str {
-    if version.since(1, 10) { "usr/lib/firmware" } else { "lib/firmware" }
+    if version.has(Feature::UsrMerge) { "usr/lib/firmware" } else { "lib/firmware" }
 }
 
 /// Where a module of the user's own goes: below `extras/`, which `depmod` prefers to the kernel's own.

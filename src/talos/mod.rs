@@ -4,6 +4,11 @@
 //! |---|---|
 //! | [`version`] | Talos versions and every difference between them |
 //! | [`range`] | the constraints on versions |
+//! | [`platform`] | the platforms, with their kernel arguments |
+//! | [`meta`] | values of the META partition |
+//! | [`cmdline`] | the kernel command line |
+//! | [`output`] | what the imager makes, and the names of the files |
+//! | [`installer`] | what lies in an installer image |
 //! | [`extension`] | where things lie in an extension image |
 //! | [`kind`] | what kind of image something is |
 //! | [`issue`] | what is wrong with a file that could be read |
@@ -12,19 +17,28 @@
 //! | [`service`] | the specification of an extension service |
 //! | [`template`] | `manifest.yaml.tmpl` and `vars.yaml` |
 
+pub mod cmdline;
 pub mod extension;
+pub mod installer;
 pub mod issue;
 pub mod kind;
 pub mod manifest;
+pub mod meta;
 pub mod modules_dep;
+pub mod output;
+pub mod platform;
 pub mod range;
 pub mod service;
 pub mod template;
 pub mod version;
 
+pub use cmdline::Cmdline;
 pub use issue::{Issue, IssueKind};
 pub use manifest::{Manifest, is_official_version_shape};
+pub use meta::MetaValue;
+pub use output::{OutputFormat, OutputKind};
+pub use platform::Platform;
 pub use range::{Range, RangeError};
 pub use service::Service;
 pub use template::{TemplateError, parse_vars, render_template};
-pub use version::{Architecture, Version};
+pub use version::{Architecture, Feature, Tag, Version};

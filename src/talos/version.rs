@@ -1,4 +1,5 @@
-//! Talos versions, and the one table of what differs between them.
+//! Talos versions, and what differs between them: [`Feature`] is the table of how things are made, the
+//! allowed paths of extensions are the one below.
 //!
 //! Versions are semver 2.0.0 with Talos' `v`. Facts come from the release branches of
 //! siderolabs/talos: `AllowedPaths` in pkg/machinery/extensions and pkg/machinery/imager/quirks.
@@ -7,6 +8,12 @@
 use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
+
+mod feature;
+mod tag;
+
+pub use feature::Feature;
+pub use tag::Tag;
 
 /// A version of Talos.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -32,9 +39,13 @@ pub struct VersionError {
 }
 
 impl Version {
-    /// The newest release that the table in this file was compared with. What cannot say its version
-    /// (a kernel without a tag, a local build) is judged by this one.
+    /// The newest release that the tables of this module were compared with. What cannot say its
+    /// version (a kernel without a tag, a local build) is judged by this one.
     pub const NEWEST: Self = Self::new(1, 13, 0);
+
+    /// What upstream's main branch leads to, the latest version that the tables know anything of. A
+    /// [`Tag`] that is no version counts as this one, as it does for Talos' imager.
+    pub const DEVELOPMENT: Self = Self::new(1, 15, 0);
 
     /// A release.
     pub const fn new(major: u64, minor: u64, patch: u64) -> Self {
@@ -195,13 +206,13 @@ pub fn allowed_paths(version: &Version) -> Vec<&'static str> {
 
 /// Where kernel modules and firmware lie: `usr/lib` since 1.10, `lib` before, as normal paths.
 pub fn library_directory(version: &Version) -> &'static str {
-    if version.since(1, 10) { "usr/lib" } else { "lib" }
+    if version.has(Feature::UsrMerge) { "usr/lib" } else { "lib" }
 }
 
 /// Whether the kernel refuses modules without a valid signature because it was built so. Since 1.12 the
 /// argument `module.sig_enforce=1` does it, which a user can take away.
 pub fn signatures_enforced_by_build(version: &Version) -> bool {
-    !version.since(1, 12)
+    !version.has(Feature::SignatureArgument)
 }
 
 /// The architectures of Talos.

@@ -17,7 +17,7 @@ use super::failure::{Failure, Outcome};
 use super::options::Options;
 use super::printer::{Printer, print_out};
 use crate::image::{Medium, Reference};
-use crate::plan::assemble::Written;
+use crate::plan::outputs::Written;
 
 /// Runs a command.
 pub(super) fn run(command: &Command, options: &Options, printer: &Printer) -> Result<Outcome, Failure> {

@@ -9,7 +9,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, Write};
 use std::str::FromStr;
 use std::sync::mpsc::{Receiver, sync_channel};
 
@@ -24,9 +24,6 @@ const GZIP_CHUNK: usize = 256 << 10;
 const ZSTD_CHUNK: usize = 2 << 20;
 /// Deflate's window (RFC 1951): what a chunk may refer back to.
 const WINDOW: usize = 32 << 10;
-/// The largest window that is decoded: 128 MiB, zstd's `--long=27` and the most that Talos' kernels
-/// accept as well.
-const ZSTD_WINDOW_LOG_MAX: u32 = 27;
 
 /// How a layer is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -257,7 +254,7 @@ fn deflate(level: u32, chunk: &[u8], window: &[u8]) -> io::Result<Vec<u8>> {
 /// Two looks: the bytes are spread evenly (order-0 entropy within half a per cent of eight bits), and no
 /// four-byte string at sampled places comes again within the chunk, as it would in a file of dense
 /// records that repeat.
-pub(super) fn is_dense(chunk: &[u8]) -> bool {
+pub(in crate::archive) fn is_dense(chunk: &[u8]) -> bool {
     /// Below this the histogram of even random bytes is too rough to judge.
     const LEAST: usize = 16 << 10;
     if chunk.len() < LEAST {
@@ -298,52 +295,11 @@ fn repeats(chunk: &[u8]) -> usize {
     repeats
 }
 
-/// The compressions that are read, told by their first bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Codec {
-    /// No magic number that is known.
-    Plain,
-    /// `1f 8b`
-    Gzip,
-    /// `28 b5 2f fd`, or a skippable frame before one.
-    Zstd,
-}
-
-impl Codec {
-    /// Tells the codec by the first (up to four) bytes.
-    pub fn of(start: &[u8]) -> Self {
-        match start {
-            [0x1f, 0x8b, ..] => Self::Gzip,
-            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Self::Zstd,
-            _ => Self::Plain,
-        }
-    }
-
-    /// Reads the first bytes of `reader` and tells the codec by them.
-    pub fn sniff(reader: impl Read) -> io::Result<Self> {
-        let mut start = Vec::new();
-        reader.take(4).read_to_end(&mut start)?;
-        Ok(Self::of(&start))
-    }
-}
-
-/// Decompresses a layer, whatever it is in: by its bytes, not by what a media type says.
-/// The caller bounds what comes out.
-pub fn decoder<'a>(reader: impl Read + Send + 'a) -> io::Result<Box<dyn Read + Send + 'a>> {
-    let mut reader = BufReader::with_capacity(128 << 10, reader);
-    Ok(match Codec::of(reader.fill_buf()?) {
-        Codec::Plain => Box::new(reader),
-        Codec::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(reader)),
-        Codec::Zstd => {
-            let mut decoder = zstd::stream::read::Decoder::with_buffer(reader)?;
-            decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
-            Box::new(decoder)
-        }
-    })
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
+
+    use super::super::decoder;
     use super::*;
 
     /// Xorshift: the same bytes everywhere, as dense as random ones.

@@ -1,0 +1,22 @@
+//! Compressed streams: those that are written, and every one that a kernel or a registry hands us.
+//!
+//! | module | what |
+//! |---|---|
+//! | `encoder` | gzip and zstd, in parallel and always the same |
+//! | [`codec`] | which codec a stream is in, told by its first bytes |
+//! | [`decode`] | a stream to its end, or one stream and how many bytes it took |
+//! | `lz4` | the legacy frame of lz4, which kernels read |
+//! | `lzo` | the format of lzop, and LZO1X below it |
+//! | `pulled` | a decoder without input of its own, given one |
+
+pub mod codec;
+pub mod decode;
+mod encoder;
+mod lz4;
+mod lzo;
+mod pulled;
+
+pub use codec::Codec;
+pub use decode::{OneStream, WINDOW_LOG_MAX, decoder, decoder_of};
+pub(in crate::archive) use encoder::is_dense;
+pub use encoder::{Compression, CompressionError, Encoder};

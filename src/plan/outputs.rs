@@ -1,0 +1,166 @@
+//! The images that a plan made, and where they go.
+
+use std::collections::HashSet;
+
+use super::error::Error;
+use super::extension::{for_platform, parse};
+use super::run::{Context, Plan};
+use super::step::{Outputs, Step, StepId};
+use crate::base::{Content, Digest};
+use crate::image::layout::Fetch;
+use crate::image::registry::Progress as Transfer;
+use crate::image::{
+    Descriptor, Document, ImageSet, Media, MediaError, Parsed, Platform, Reference, RegistryReference,
+};
+
+/// The images that were made.
+#[derive(Debug)]
+pub struct Sets {
+    /// The index of all platforms; the only image, if there is one platform.
+    whole: ImageSet,
+    /// Each platform's image by itself.
+    single: Vec<(Platform, ImageSet)>,
+}
+
+impl Sets {
+    /// Collects what the steps gave: an image for each platform, and the index over them, if there is one.
+    pub fn collect(
+        context: &Context,
+        outputs: &[Outputs],
+        images: &[(StepId, &Platform)],
+        index: Option<StepId>,
+    ) -> Result<Self, Error> {
+        let mut whole = ImageSet { documents: Vec::new(), blobs: Vec::new() };
+        let mut single = Vec::new();
+        let mut seen = HashSet::new();
+        for (step, platform) in images {
+            let mut document = document(context, step.outputs(outputs)?)?;
+            // A layout's index must name the platform, or the Talos imager does not find the image.
+            document.descriptor.platform = Some((*platform).clone());
+            let mut set = ImageSet { documents: vec![document.clone()], blobs: Vec::new() };
+            if let Parsed::Manifest(manifest) = document.parse()? {
+                set.blobs.extend(std::iter::once(manifest.config).chain(manifest.layers));
+            }
+            // Platforms share blobs: the layer of an extension's manifest at least.
+            whole.blobs.extend(set.blobs.iter().filter(|blob| seen.insert(blob.digest)).cloned());
+            whole.documents.push(document);
+            single.push(((*platform).clone(), set));
+        }
+        if let Some(index) = index {
+            whole.documents.push(self::document(context, index.outputs(outputs)?)?);
+        }
+        Ok(Self { whole, single })
+    }
+
+    /// Writes the images to `outputs`; one with `{arch}` is written for each platform by itself. `fetch` gives
+    /// the blobs that the store does not have.
+    pub fn write(
+        &self,
+        context: &Context,
+        outputs: &[String],
+        fetch: &Fetch<'_, MediaError>,
+        source: Option<&RegistryReference>,
+    ) -> Result<Vec<Written>, Error> {
+        let (own, whole): (Vec<&String>, Vec<&String>) =
+            outputs.iter().partition(|output| output.contains("{arch}"));
+        let fetch = |blob: &Descriptor| -> Result<Content, MediaError> {
+            match context.store.blob(&blob.digest, blob.size) {
+                Some(content) => Ok(content),
+                None => fetch(blob),
+            }
+        };
+        let whole = whole.into_iter().map(|output| parse(output)).collect::<Result<Vec<_>, _>>()?;
+        let mut written = write(context, &whole, &self.whole, &fetch, source)?;
+        for (platform, set) in &self.single {
+            let outputs = own.iter().map(|output| parse(&for_platform(output, platform)));
+            let outputs = outputs.collect::<Result<Vec<_>, _>>()?;
+            written.extend(write(context, &outputs, set, &fetch, source)?);
+        }
+        Ok(written)
+    }
+}
+
+/// For images all of whose blobs are in the store: that one is not is an error.
+pub fn nowhere_else(context: &Context) -> impl Fn(&Descriptor) -> Result<Content, MediaError> + Sync {
+    let store = context.store.root().to_owned();
+    move |blob| {
+        Err(MediaError::Unusable {
+            reference: store.display().to_string(),
+            why: format!("has lost blob {}", blob.digest),
+            hint: Some("run the command again: it is made anew".to_owned()),
+        })
+    }
+}
+
+/// Reads a document that a step has put into the store.
+pub fn document(context: &Context, outputs: &Outputs) -> Result<Document, Error> {
+    let descriptor = outputs.blob("document")?.clone();
+    let bytes = context.bytes(&descriptor, crate::image::document::DOCUMENT_LIMIT)?.into();
+    Ok(Document { descriptor, bytes })
+}
+
+/// An image that was written.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Written {
+    /// Where to, as the user wrote it, normalised.
+    pub reference: String,
+    /// The digest that people quote.
+    pub digest: Digest,
+    /// Its media type.
+    pub media_type: String,
+    /// Bytes of all blobs and documents, as they lie in a registry.
+    pub size: u64,
+}
+
+/// Writes `set` to every target, as steps of a plan of their own: the targets are independent.
+pub fn write(
+    context: &Context,
+    targets: &[Reference],
+    set: &ImageSet,
+    fetch: &Fetch<'_, MediaError>,
+    source: Option<&RegistryReference>,
+) -> Result<Vec<Written>, Error> {
+    let media = Media::from(context);
+    let blobs = set.blobs.iter().map(|blob| blob.size).sum::<u64>();
+    let documents: u64 = set.documents.iter().map(|document| document.descriptor.size).sum();
+    let mut plan = Plan::new();
+    for target in targets {
+        let (media, name) = (&media, if matches!(target, Reference::Registry(_)) { "push" } else { "write" });
+        let step = Step::new(name, 1, target.to_string(), move |_, progress, _| {
+            let digest = media
+                .write(target, set, fetch, source, &Transfer::of(progress.events(), progress.id()))
+                .map_err(|error| Error::Output {
+                    target: target.to_string(),
+                    source: Box::new(error.into()),
+                })?;
+            Ok(Outputs::default().with_value("digest", digest.to_string()))
+        });
+        plan.add(step.total(blobs).always());
+    }
+    let outputs = plan.run(context)?;
+    let root = set.root().ok_or_else(|| Error::Internal("nothing was to be written".to_owned()))?;
+    targets
+        .iter()
+        .zip(&outputs)
+        .map(|(target, outputs)| {
+            let digest = outputs.value("digest")?.parse();
+            Ok(Written {
+                reference: target.to_string(),
+                digest: digest.map_err(|_| Error::Internal("a digest is none".to_owned()))?,
+                media_type: root.media_type(),
+                size: blobs + documents,
+            })
+        })
+        .collect()
+}
+
+impl From<&Context> for Media {
+    fn from(context: &Context) -> Self {
+        Self {
+            store: context.store.clone(),
+            workers: context.workers.clone(),
+            client: context.client.clone(),
+        }
+    }
+}

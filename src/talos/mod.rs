@@ -9,6 +9,7 @@
 //! | [`cmdline`] | the kernel command line |
 //! | [`output`] | what the imager makes, and the names of the files |
 //! | [`installer`] | what lies in an installer image |
+//! | [`custom_imager`] | the stock imager with another kernel |
 //! | [`extension`] | where things lie in an extension image |
 //! | [`kind`] | what kind of image something is |
 //! | [`issue`] | what is wrong with a file that could be read |
@@ -18,6 +19,7 @@
 //! | [`template`] | `manifest.yaml.tmpl` and `vars.yaml` |
 
 pub mod cmdline;
+pub mod custom_imager;
 pub mod extension;
 pub mod installer;
 pub mod issue;

@@ -8,6 +8,7 @@
 //! | [`archive`] | the file tree and its formats |
 //! | [`image`] | OCI values, the store, and the media |
 //! | [`kmod`] | what kernel modules say of themselves |
+//! | [`boot`] | kernel images, PE files, unified kernel images |
 //! | [`talos`] | what Talos demands of an image |
 //! | [`check`] | one rule a function, each with a stable code |
 //! | [`plan`] | steps, their keys, and the engine that runs them |
@@ -15,6 +16,7 @@
 
 pub mod archive;
 pub mod base;
+pub mod boot;
 pub mod check;
 pub mod cli;
 pub mod image;

@@ -15,10 +15,11 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("archive", &["base"]),
     ("image", &["base", "archive"]),
     ("kmod", &["base", "archive"]),
-    ("talos", &["base", "archive", "image", "kmod"]),
-    ("check", &["base", "archive", "image", "kmod", "talos"]),
-    ("plan", &["base", "archive", "image", "kmod", "talos", "check"]),
-    ("cli", &["base", "archive", "image", "kmod", "talos", "check", "plan"]),
+    ("boot", &["base", "archive"]),
+    ("talos", &["base", "archive", "image", "kmod", "boot"]),
+    ("check", &["base", "archive", "image", "kmod", "boot", "talos"]),
+    ("plan", &["base", "archive", "image", "kmod", "boot", "talos", "check"]),
+    ("cli", &["base", "archive", "image", "kmod", "boot", "talos", "check", "plan"]),
 ];
 
 /// Siblings that a module of a room must not use: the leaves know nothing of what is built on them.

@@ -17,6 +17,7 @@
 //! | [`mod@modules_dep`] | the extension that indexes all modules of an installer |
 //! | [`service`] | the specification of an extension service |
 //! | [`template`] | `manifest.yaml.tmpl` and `vars.yaml` |
+//! | [`uki`] | what is in a unified kernel image |
 
 pub mod cmdline;
 pub mod custom_imager;
@@ -32,6 +33,7 @@ pub mod platform;
 pub mod range;
 pub mod service;
 pub mod template;
+pub mod uki;
 pub mod version;
 
 pub use cmdline::Cmdline;

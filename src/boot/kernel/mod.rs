@@ -1,0 +1,19 @@
+//! What a kernel image says of itself, and can do.
+//!
+//! | file | what |
+//! |---|---|
+//! | [`read`] | the kernel: architecture, release, payload |
+//! | [`form`] | the forms of kernel images, and where their payload lies |
+//! | [`scan`] | one pass over the unpacked image for all that is looked for in it |
+//! | [`banner`] | the line with which it will greet |
+//! | [`config`] | the configuration that it was built with |
+
+mod banner;
+pub mod config;
+mod form;
+pub mod read;
+mod scan;
+
+pub use config::{ConfigError, KernelConfig};
+pub use form::Form;
+pub use read::{Kernel, KernelError};

@@ -31,15 +31,7 @@ skip() {
     echo "skipped: $*" >&2
 }
 
-# Runs a command that uses the network up to four times.
-retry() {
-    for pause in 2 5 10 0; do
-        echo "+ $*" >>"$log"
-        if "$@" >>"$log" 2>&1 </dev/null; then return 0; fi
-        sleep "$pause"
-    done
-    return 1
-}
+. tests/support/debian.sh
 
 # --- programs of Debian's packages ---------------------------------------------------------------
 programs="skopeo umoci docker-registry modinfo mksquashfs sqfs2tar getfattr zstd xz tar gzip python3 git"
@@ -112,19 +104,6 @@ get_python() {
 }
 
 # --- kernel modules of Debian's current kernel -----------------------------------------------------
-# apt with lists and an architecture of its own: needs no root and changes nothing of the system's.
-private_apt() {
-    state="$judges/apt/$1"
-    program="$2"
-    arch="$1"
-    shift 2
-    mkdir -p "$state/lists/partial" "$state/cache/archives/partial"
-    : >>"$state/status"
-    "$program" -o "APT::Architecture=$arch" -o "APT::Architectures=$arch" -o "Dir::State=$state" \
-        -o "Dir::State::lists=$state/lists" -o "Dir::State::status=$state/status" \
-        -o "Dir::Cache=$state/cache" -o APT::Sandbox::User=root -o Acquire::Languages=none "$@"
-}
-
 download_kernel() {
     retry private_apt "$1" apt-get update || return 1
     package=$(private_apt "$1" apt-cache depends "linux-image-$1" 2>>"$log" |

@@ -12,8 +12,10 @@ use std::collections::hash_map::Entry;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Tag};
 
+mod any;
 pub mod walk;
 
+pub use any::Any;
 pub use walk::{Cursor, UnknownKey};
 
 /// The largest document, in bytes. The largest one in the field, a catalogue of descriptions, has 60 KiB.

@@ -44,6 +44,21 @@ impl Machine {
         }
     }
 
+    /// The machine of any ELF file that begins with this header, be it a module, a program or a library.
+    pub fn of_header(header: &[u8; 64]) -> Result<Self, NotAModule> {
+        if !header.starts_with(b"\x7fELF") {
+            return Err(NotAModule::NoElfMagic);
+        }
+        // The offsets below are constants within the 64 bytes.
+        if header[4] != 2 {
+            return Err(NotAModule::Class { class: header[4] });
+        }
+        if header[5] != 1 {
+            return Err(NotAModule::Encoding { encoding: header[5] });
+        }
+        Ok(Self::of_elf(u16_at(header, 18)))
+    }
+
     /// The machine of a platform's architecture in Go's names; `None` for those Talos does not run on.
     pub fn of_architecture(architecture: &str) -> Option<Self> {
         match architecture {
@@ -255,16 +270,7 @@ struct Header {
 
 impl Header {
     fn parse(bytes: &[u8; HEADER_LEN]) -> Result<Self, NotAModule> {
-        if !bytes.starts_with(b"\x7fELF") {
-            return Err(NotAModule::NoElfMagic);
-        }
-        // The offsets below are constants within the 64 bytes.
-        if bytes[4] != 2 {
-            return Err(NotAModule::Class { class: bytes[4] });
-        }
-        if bytes[5] != 1 {
-            return Err(NotAModule::Encoding { encoding: bytes[5] });
-        }
+        let machine = Machine::of_header(bytes)?;
         let kind = u16_at(bytes, 16);
         if kind != ET_REL {
             return Err(NotAModule::Type { kind });
@@ -276,7 +282,6 @@ impl Header {
         if count == 0 {
             return Err(NotAModule::SectionTable("is empty"));
         }
-        let machine = Machine::of_elf(u16_at(bytes, 18));
         Ok(Self { machine, table: u64_at(bytes, 40), count, names: u16_at(bytes, 62) })
     }
 

@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-use super::meta::{self, MetaValue};
+use super::meta::{self, MetaError, MetaValue};
 use super::platform::Platform;
 use super::version::{Architecture, Feature, Tag};
 
@@ -76,6 +76,9 @@ pub enum CmdlineError {
         /// The argument.
         argument: String,
     },
+    /// A value of META cannot be handed over.
+    #[error(transparent)]
+    Meta(#[from] MetaError),
     /// See [`LENGTH_MAX`].
     #[error("the kernel command line has {length} bytes, and the kernel reads no more than {LENGTH_MAX}")]
     TooLong {
@@ -106,7 +109,7 @@ impl Cmdline {
             line.append("lockdown", "confidentiality");
         }
         if !request.meta.is_empty() {
-            let value = meta::encode(request.meta, talos);
+            let value = meta::encode(request.meta, talos)?;
             line.append("talos.environment", &format!("{}={value}", meta::VARIABLE));
         }
         line.customise(&words(request.extra)?);

@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::version::{Feature, Tag};
+use crate::base::yaml::{Any, Cursor, YamlError};
 
 /// The variable's name.
 pub const VARIABLE: &str = "INSTALLER_META_BASE64";
@@ -42,15 +43,19 @@ impl MetaValue {
     /// Reads `KEY=VALUE`, the argument of `--meta`.
     pub fn parse(text: &str) -> Result<Self, MetaError> {
         let (key, value) = text.split_once('=').ok_or_else(|| MetaError::NoKey(text.to_owned()))?;
-        Self::new(parse_key(key)?, value)
+        Ok(Self { key: parse_key(key)?, value: value.to_owned() })
     }
 
-    /// A value.
-    pub fn new(key: u8, value: &str) -> Result<Self, MetaError> {
-        if value.contains(';') {
-            return Err(MetaError::Separator(key));
-        }
-        Ok(Self { key, value: value.to_owned() })
+    /// Reads `{key, value}`, as profiles and schematics have it.
+    pub fn of(cursor: &Cursor<'_>) -> Result<Self, YamlError> {
+        let key = cursor.key("key")?;
+        let number = match Any::of(&key)? {
+            Any::Null => Some(0),
+            Any::Int(number) => u8::try_from(number).ok(),
+            _ => None,
+        };
+        let number = number.ok_or_else(|| key.expected("a number up to 255 such as `10` or `0x0a`"))?;
+        Ok(Self { key: number, value: cursor.key("value")?.string()? })
     }
 }
 
@@ -76,7 +81,10 @@ pub fn parse_key(text: &str) -> Result<u8, MetaError> {
 
 /// The values as the variable's value. What is compressed is gzip at its best level: Go's deflate and
 /// ours find other matches, so the text differs from upstream's while its meaning does not.
-pub fn encode(values: &[MetaValue], talos: &Tag) -> String {
+pub fn encode(values: &[MetaValue], talos: &Tag) -> Result<String, MetaError> {
+    if let Some(value) = values.iter().find(|value| value.value.contains(';')) {
+        return Err(MetaError::Separator(value.key));
+    }
     let texts: Vec<String> =
         values.iter().map(|value| format!("0x{:x}={}", value.key, value.value)).collect();
     let raw = texts.join(";").into_bytes();
@@ -84,9 +92,9 @@ pub fn encode(values: &[MetaValue], talos: &Tag) -> String {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
         // Writing to memory cannot fail; if it did, the plain text is as good.
         let written = encoder.write_all(&raw).and_then(|()| encoder.finish());
-        return STANDARD.encode(written.unwrap_or(raw));
+        return Ok(STANDARD.encode(written.unwrap_or(raw)));
     }
-    STANDARD.encode(raw)
+    Ok(STANDARD.encode(raw))
 }
 
 #[cfg(test)]
@@ -94,6 +102,10 @@ mod tests {
     use std::io::Read as _;
 
     use super::*;
+
+    fn value(key: u8, value: &str) -> MetaValue {
+        MetaValue { key, value: value.to_owned() }
+    }
 
     #[test]
     fn keys_read_as_go_reads_them() {
@@ -113,25 +125,26 @@ mod tests {
 
     #[test]
     fn a_value_that_the_installer_would_cut_is_refused() {
-        let error = MetaValue::parse("10=a;b").unwrap_err();
+        let error = encode(&[value(10, "a;b")], &Tag::new("v1.11.0")).unwrap_err();
         assert_eq!(error.to_string(), "the value of META key 0xa has a `;`, which Talos cannot read back");
     }
 
     #[test]
     fn only_long_values_are_compressed_and_only_for_versions_that_know_it() {
-        let values = [MetaValue::new(10, "x").unwrap(), MetaValue::new(6, &"y".repeat(250)).unwrap()];
+        let values = [value(10, "x"), value(6, &"y".repeat(250))];
         let plain = format!("0xa=x;0x6={}", "y".repeat(250));
-        let decode =
-            |talos: &str, values: &[MetaValue]| STANDARD.decode(encode(values, &Tag::new(talos))).unwrap();
+        let decode = |talos: &str, values: &[MetaValue]| {
+            STANDARD.decode(encode(values, &Tag::new(talos)).unwrap()).unwrap()
+        };
         assert_eq!(decode("v1.6.2", &values), plain.as_bytes());
         let compressed = decode("v1.6.3", &values);
         assert!(compressed.starts_with(b"\x1f\x8b") && compressed.len() < 60);
         let mut text = String::new();
         flate2::read::GzDecoder::new(compressed.as_slice()).read_to_string(&mut text).unwrap();
         assert_eq!(text, plain);
-        let at_limit = [MetaValue::new(10, &"y".repeat(PLAIN_MAX - 4)).unwrap()];
+        let at_limit = [value(10, &"y".repeat(PLAIN_MAX - 4))];
         assert!(decode("v1.14.0", &at_limit).starts_with(b"0xa=y"));
-        let above = [MetaValue::new(10, &"y".repeat(PLAIN_MAX - 3)).unwrap()];
+        let above = [value(10, &"y".repeat(PLAIN_MAX - 3))];
         assert!(decode("v1.14.0", &above).starts_with(b"\x1f\x8b"));
     }
 }

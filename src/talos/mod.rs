@@ -10,6 +10,9 @@
 //! | [`output`] | what the imager makes, and the names of the files |
 //! | [`installer`] | what lies in an installer image |
 //! | [`custom_imager`] | the stock imager with another kernel |
+//! | [`mod@document`] | reading documents strictly |
+//! | [`profile`] | profiles of the imager: documents, built-in ones, flags |
+//! | [`overlay`] | boards: what an overlay image holds, and an installer's layer of it |
 //! | [`extension`] | where things lie in an extension image |
 //! | [`kind`] | what kind of image something is |
 //! | [`issue`] | what is wrong with a file that could be read |
@@ -21,6 +24,7 @@
 
 pub mod cmdline;
 pub mod custom_imager;
+pub mod document;
 pub mod extension;
 pub mod installer;
 pub mod issue;
@@ -29,7 +33,9 @@ pub mod manifest;
 pub mod meta;
 pub mod modules_dep;
 pub mod output;
+pub mod overlay;
 pub mod platform;
+pub mod profile;
 pub mod range;
 pub mod service;
 pub mod template;
@@ -37,11 +43,13 @@ pub mod uki;
 pub mod version;
 
 pub use cmdline::Cmdline;
+pub use document::DocumentError;
 pub use issue::{Issue, IssueKind};
 pub use manifest::{Manifest, is_official_version_shape};
 pub use meta::MetaValue;
 pub use output::{OutputFormat, OutputKind};
 pub use platform::Platform;
+pub use profile::{Profile, ProfileFlags, Resolved};
 pub use range::{Range, RangeError};
 pub use service::Service;
 pub use template::{TemplateError, parse_vars, render_template};

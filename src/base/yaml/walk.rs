@@ -154,6 +154,11 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// The node itself, if there is one.
+    pub(super) fn node(&self) -> Option<&'a Node> {
+        self.node
+    }
+
     fn value(&self) -> Option<&'a Value> {
         self.node.filter(|node| !node.is_null()).map(|node| &node.value)
     }

@@ -24,9 +24,11 @@ const ROOMS: &[(&str, &[&str])] = &[
 
 /// Siblings that a module of a room must not use: the leaves know nothing of what is built on them.
 const SIBLINGS: &[(&str, &str, &[&str])] = &[
-    ("archive", "tree", &["tar", "compress", "bounded", "linked", "squashfs"]),
-    ("archive", "tar", &["squashfs"]),
-    ("archive", "compress", &["tar", "tree", "squashfs"]),
+    ("archive", "tree", &["tar", "compress", "bounded", "linked", "squashfs", "cpio"]),
+    ("archive", "tar", &["squashfs", "cpio"]),
+    ("archive", "squashfs", &["cpio"]),
+    ("archive", "cpio", &["squashfs"]),
+    ("archive", "compress", &["tar", "tree", "squashfs", "cpio"]),
     ("image", "descriptor", &["document", "layout", "registry", "store", "media", "docker_archive"]),
     ("image", "store", &["layout", "registry", "media", "docker_archive", "document"]),
     ("image", "document", &["layout", "registry", "media", "docker_archive", "store"]),

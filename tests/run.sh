@@ -34,7 +34,7 @@ skip() {
 . tests/support/debian.sh
 
 # --- programs of Debian's packages ---------------------------------------------------------------
-programs="skopeo umoci docker-registry modinfo mksquashfs sqfs2tar getfattr zstd xz tar gzip python3 git"
+programs="skopeo umoci docker-registry modinfo mksquashfs sqfs2tar getfattr zstd xz tar gzip bzip2 lz4 lzop cpio python3 git"
 package_of() {
     case "$1" in
     modinfo) echo kmod ;;

@@ -93,6 +93,11 @@ impl<R> Bounded<R> {
         Self { inner, input, output: 0, bounds }
     }
 
+    /// The decompressor.
+    pub fn get_ref(&self) -> &R {
+        &self.inner
+    }
+
     fn check(&self) -> Result<(), BoundError> {
         let input = self.input.load(Ordering::Relaxed);
         if self.output > self.bounds.max {

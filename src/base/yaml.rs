@@ -13,6 +13,7 @@ use std::collections::hash_map::Entry;
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Tag};
 
 mod any;
+pub mod text;
 pub mod walk;
 
 pub use any::Any;

@@ -3,22 +3,14 @@
 //! The magic bytes decide, never the name. Unpacking streams into a writer and stops at
 //! [`UNPACKED_MAX`]; what the codecs hold in memory is limited as well.
 
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, Read, Write};
 
-use flate2::bufread::MultiGzDecoder;
-use lzma_rust2::XzReader;
-
+use crate::archive::compress::{Codec, decoder_of};
 use crate::base::Content;
 
 /// The largest module that is unpacked. The largest of Debian's 6.1 kernel, amdgpu, has 19 MB; a
 /// module that kept its debug information may have ten times as much.
 pub const UNPACKED_MAX: u64 = 256 << 20;
-
-/// Memory for an xz decoder, in KiB: the 64 MiB dictionary of `xz -9`, and the decoder's own needs.
-const XZ_MEMORY_KIB: u32 = 72 << 10;
-
-/// Largest zstd window, as a power of two: 128 MiB, that of `zstd --ultra -22`.
-const ZSTD_WINDOW_LOG: u32 = 27;
 
 /// How a module is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -100,16 +92,13 @@ fn unpack_at_most(content: &Content, out: &mut dyn Write, limit: u64) -> Result<
         Compression::of_content(content).map_err(UnpackError::Read)?.ok_or(UnpackError::NotCompressed)?;
     let format = compression.name();
     let broken = |source| UnpackError::Broken { format, source };
-    let packed = BufReader::new(content.open().map_err(UnpackError::Read)?);
-    let mut unpacked: Box<dyn Read> = match compression {
-        Compression::Zstd => {
-            let mut decoder = zstd::stream::read::Decoder::with_buffer(packed).map_err(broken)?;
-            decoder.window_log_max(ZSTD_WINDOW_LOG).map_err(broken)?;
-            Box::new(decoder)
-        }
-        Compression::Xz => Box::new(XzReader::new_mem_limit(packed, true, XZ_MEMORY_KIB)),
-        Compression::Gzip => Box::new(MultiGzDecoder::new(packed)),
+    let packed = content.open().map_err(UnpackError::Read)?;
+    let codec = match compression {
+        Compression::Zstd => Codec::Zstd,
+        Compression::Xz => Codec::Xz,
+        Compression::Gzip => Codec::Gzip,
     };
+    let mut unpacked = decoder_of(codec, packed).map_err(broken)?;
     let mut buffer = vec![0; 64 << 10];
     let mut total = 0;
     loop {

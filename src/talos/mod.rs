@@ -18,6 +18,7 @@
 //! | [`issue`] | what is wrong with a file that could be read |
 //! | [`manifest`] | `manifest.yaml` of an extension |
 //! | [`mod@modules_dep`] | the extension that indexes all modules of an installer |
+//! | [`initramfs`] | the initramfs of an installer: composed, read, verified |
 //! | [`service`] | the specification of an extension service |
 //! | [`template`] | `manifest.yaml.tmpl` and `vars.yaml` |
 //! | [`uki`] | what is in a unified kernel image |
@@ -27,6 +28,7 @@ pub mod custom_imager;
 pub mod document;
 pub mod extension;
 pub mod installer;
+pub mod initramfs;
 pub mod issue;
 pub mod kind;
 pub mod manifest;

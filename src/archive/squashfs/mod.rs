@@ -34,7 +34,7 @@ pub mod write;
 mod xattr;
 
 pub use error::WriteError;
-pub use options::{Codec, Options, OptionsError};
+pub use options::{Codec, Options, OptionsError, SUPERBLOCK_LEN, compressor_of};
 pub use read::{Image, Node, ReadError, read_tree};
 pub use rewrite::{Rewritten, exchange};
 pub use write::{Help, Summary, write_tree};

@@ -60,6 +60,21 @@ impl Codec {
     }
 }
 
+/// Bytes of a superblock, which is all that [`compressor_of`] needs.
+pub const SUPERBLOCK_LEN: u64 = super::format::SUPERBLOCK as u64;
+
+/// The name of the compressor of an image that begins with `start`, also of one that is not read here, as
+/// `CONFIG_SQUASHFS_…` of a kernel has it: `gzip`, `lzma`, `lzo`, `xz`, `lz4`, `zstd`. `None` if it is no
+/// squashfs image.
+pub fn compressor_of(start: &[u8]) -> Option<&'static str> {
+    let (magic, rest) = start.split_first_chunk::<4>()?;
+    let id = rest.get(16..18)?.first_chunk::<2>()?;
+    if u32::from_le_bytes(*magic) != super::format::MAGIC {
+        return None;
+    }
+    Codec::of_id(u16::from_le_bytes(*id)).map_or_else(Some, |codec| Some(codec.name()))
+}
+
 impl fmt::Display for Codec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())

@@ -7,8 +7,9 @@
 #[path = "support/boot.rs"]
 mod made;
 #[path = "support/samples.rs"]
-#[allow(unused_imports)]
 mod samples;
+
+use std::time::{Duration, Instant};
 
 use made::{AMD64, ARM64, PeFile, stub};
 use samples::Random;
@@ -70,6 +71,7 @@ fn appended_sections_read_back_and_the_old_ones_keep_their_bytes_and_addresses()
             for ((section, planned), (name, data)) in found.iter().zip(image.sections()).zip(wanted) {
                 assert_eq!(section.name, name);
                 assert_eq!(section.content.read(1 << 20).unwrap(), data, "{name}");
+                assert_eq!(planned.content.read(1 << 20).unwrap(), data, "{name}");
                 assert_eq!(section.virtual_size as usize, data.len());
                 assert_eq!(section.raw_size, (data.len() as u32).next_multiple_of(file_alignment));
                 assert_eq!(
@@ -184,6 +186,7 @@ fn parts(kernel: Content, splash: Option<Content>) -> Parts {
         initrd: memory(made::noise(123_457)),
         cmdline: "talos.platform=metal console=tty0".to_owned(),
         splash,
+        profiles: true,
     }
 }
 
@@ -272,6 +275,31 @@ fn an_image_that_would_not_boot_is_refused() {
     ));
 }
 
+#[test]
+fn profiles_on_a_stub_that_does_not_know_them_are_refused_as_it_would_start_the_last_one() {
+    let kernel = || memory(made::program(AMD64, 99));
+    let build = |info: &str, profiles| {
+        let mut file = stub(AMD64);
+        file.sections.last_mut().unwrap().2 = info.as_bytes().to_vec();
+        let parts = Parts { profiles, ..parts(kernel(), None) };
+        let stub = memory(file.bytes());
+        Builder::new(&stub, Machine::Amd64, epoch()).sections(parts.sections()).finish()
+    };
+    let old = "#### LoaderInfo: systemd-stub 252.39-1~deb12u2 ####";
+    let error = build(old, true).unwrap_err().to_string();
+    assert!(error.starts_with("the stub, systemd's 252.39-1~deb12u2, does not know profiles"), "{error}");
+    assert!(matches!(build("nothing", true), Err(BuildError::ProfilesUnknown { .. })));
+    let image = build(old, false).unwrap();
+    let uki = Uki::read(image.content()).unwrap();
+    assert_eq!(uki.stub.unwrap().version, "252.39-1~deb12u2");
+    assert_eq!(uki.profiles.len(), 1);
+    build("nothing", false).unwrap();
+    for profiles in [true, false] {
+        let boot = build("#### LoaderInfo: systemd-boot 257 ####", profiles);
+        assert!(matches!(boot, Err(BuildError::NotAStub(name)) if name == "systemd-boot"));
+    }
+}
+
 fn kernel(bytes: &[u8]) -> Result<Kernel, KernelError> {
     Kernel::read(&memory(bytes))
 }
@@ -351,36 +379,49 @@ fn mutate(random: &mut Random, original: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// Runs `one` so often, or for TALOSMITH_FUZZ_SECONDS. No round takes long, whatever it is given.
+fn fuzz(rounds: u32, mut one: impl FnMut(&mut Random)) {
+    let seconds = std::env::var("TALOSMITH_FUZZ_SECONDS").ok().and_then(|text| text.parse().ok());
+    let end = seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
+    let mut random = Random(seconds.map_or(1, |seed| seed | 1));
+    let (mut round, mut slowest) = (0, Duration::ZERO);
+    while end.map_or(round < rounds, |end| Instant::now() < end) {
+        let start = Instant::now();
+        one(&mut random);
+        slowest = slowest.max(start.elapsed());
+        round += 1;
+    }
+    assert!(slowest < Duration::from_secs(10), "{slowest:?}");
+}
+
 #[test]
-fn a_damaged_stub_or_image_is_an_error_or_something_else_but_never_a_panic() {
-    let mut random = Random(1);
+fn a_damaged_stub_or_image_is_an_error_or_something_else_but_never_a_panic_or_a_hang() {
     let stub_bytes = stub(AMD64).bytes();
     let parts = parts(memory(made::program(AMD64, 5000)), None);
     let whole = memory(&stub_bytes);
     let image = Builder::new(&whole, Machine::Amd64, epoch()).sections(parts.sections());
     let image = bytes_of(&image.finish().unwrap());
     let (mut made_of, mut read) = (0, 0);
-    for _ in 0..20_000 {
-        let stub = memory(mutate(&mut random, &stub_bytes));
+    fuzz(20_000, |random| {
+        let stub = memory(mutate(random, &stub_bytes));
         let built = Builder::new(&stub, Machine::Amd64, epoch()).sections(parts.sections()).finish();
         if let Ok(built) = built {
             // What is planned is whole: its parts are there, and it reads back.
             assert_eq!(Uki::read(built.content()).unwrap().uname.as_deref(), Some(made::RELEASE));
             made_of += 1;
         }
-        read += u32::from(Uki::read(&memory(mutate(&mut random, &image))).is_ok());
-    }
+        read += u32::from(Uki::read(&memory(mutate(random, &image))).is_ok());
+    });
     assert!(made_of > 1000 && read > 1000, "the changes do not reach far: {made_of} {read}");
 }
 
 #[test]
-fn a_damaged_kernel_is_an_error_or_something_else_but_never_a_panic() {
-    let mut random = Random(3);
+fn a_damaged_kernel_is_an_error_or_something_else_but_never_a_panic_or_a_hang() {
     let originals = kernels();
     let mut read = 0;
-    for _ in 0..400 {
+    fuzz(400, |random| {
         let (_, _, original) = &originals[random.below(originals.len() as u64) as usize];
-        read += u32::from(kernel(&mutate(&mut random, original)).is_ok());
-    }
+        read += u32::from(kernel(&mutate(random, original)).is_ok());
+    });
     assert!(read > 50, "the changes do not reach far: {read}");
 }

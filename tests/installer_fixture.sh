@@ -6,7 +6,7 @@
 #
 #   boot    small, boots in seconds: the kernel of testdata/kernel (amd64)
 #   debian  both architectures, some 340 modules of Debian's kernel; boots too
-#   large   the size of the real thing (amd64): rootfs.sqsh 76 MB, initramfs 83 MB, base 71 MB; for benchmarks
+#   large   the size of the real thing (amd64): rootfs.sqsh 78 MB, initramfs 85 MB, base 72 MB; for benches/installer.sh
 #
 # In each:
 #   assets/ARCH/            an imager's boot assets: vmlinuz, initramfs.xz, systemd-stub.efi, systemd-boot.efi, talos.spdx.json
@@ -15,7 +15,7 @@
 #                           base:two-layers, base:three-layers)
 #   ext/ARCH/NAME/          extensions as folders: manifest.yaml, rootfs/
 #   extensions              an OCI layout of them, a tag each, an index
-#   kernel                  an OCI layout, tag 1: a kernel image (`boot`)
+#   kernel                  an OCI layout, tag 1: a kernel image (`boot`, `large`: there of another release than the imager's)
 #
 # Wants what tests/run.sh installs, and of target/judges: modules/ARCH and debian/ARCH, which it gets too.
 set -euo pipefail
@@ -105,16 +105,21 @@ bytes() {
     tail -c "+$(($2 + 1))" "$1" | { head -c "$3"; cat >/dev/null; } >"$4"
 }
 
+# firmware_links FIRMWARE FOLDER FILE: links of all kinds; FIRMWARE/FOLDER/FILE is there.
+firmware_links() {
+    ln -s "$2/$3" "$1/boot-test-a.bin"              # sorts before its target
+    ln -s "$2/$3" "$1/boot-test-z.bin"              # and after it
+    ln -s "$2/absent.bin" "$1/boot-test-nowhere.bin" # leads nowhere
+    ln -s "../$2/$3" "$1/$2/boot-test-up.bin"       # goes up and down again
+    ln -s "$2" "$1/boot-test-folder"                # a folder by another name
+}
+
 # firmware_extension FOLDER FILE: files cut from FILE, links of all kinds, microcode.
 firmware_extension() {
     local firmware=$1/rootfs/usr/lib/firmware
     bytes "$2" 4096 60000 "$firmware/boot-test-m.bin"
-    ln -s boot-test-m.bin "$firmware/boot-test-a.bin"       # sorts before its target
-    ln -s boot-test-m.bin "$firmware/boot-test-z.bin"       # and after it
-    ln -s acme/absent.bin "$firmware/boot-test-nowhere.bin" # leads nowhere
     bytes "$2" 65536 20000 "$firmware/acme/fw-1.bin"
-    ln -s ../boot-test-m.bin "$firmware/acme/fw-2.bin"
-    ln -s acme "$firmware/acme-old"                         # a folder by another name
+    firmware_links "$firmware" acme fw-1.bin
     bytes "$2" 100000 2048 "$firmware/intel-ucode/06-97-02"
     bytes "$2" 110000 1024 "$firmware/intel-ucode/06-97-05"
     bytes "$2" 120000 3000 "$firmware/amd-ucode/microcode_amd_fam17h.bin"
@@ -214,8 +219,9 @@ make_debian() {
         rootfs "$judges/debian/$arch" "$root"
         stock_modules "$all" "work/list.$arch" "$root"
         boots_with "$arch" "work/initramfs/$arch" "$all"
-        squash "$root" "work/initramfs/$arch/rootfs.sqsh"
-        cpio_of "work/initramfs/$arch" | zstd -q -18 -T0 >"$folder/initramfs.xz"
+        # Less squeezed than Talos' 18, which would be most of the time that this takes; the window is the same.
+        squash "$root" "work/initramfs/$arch/rootfs.sqsh" 9
+        cpio_of "work/initramfs/$arch" | zstd -q -1 --zstd=wlog=23 >"$folder/initramfs.xz"
         install -m 644 "$judges/modules/$arch/boot/vmlinuz-$release" "$folder/vmlinuz"
         boot_files "$judges/debian/$arch" "$arch" "$folder"
         sbom "$release" "$folder/talos.spdx.json"
@@ -241,22 +247,98 @@ make_debian() {
     extension_images amd64 arm64
 }
 
-# --- all of it ------------------------------------------------------------------------------------------
-packages() {
-    local arch
-    for arch in amd64 arm64; do
-        unpacked "$arch" "$judges/debian/$arch" kmod busybox-static systemd-boot-efi || {
-            echo "error: packages of Debian's for $arch: what was tried: $log" >&2
-            exit 1
-        }
+# up_to BYTES FILE...: as many of the files, in order, as fit.
+up_to() {
+    local left=$1 size file
+    shift
+    for file in "$@"; do
+        size=$(stat -c %s "$file")
+        [ "$size" -le "$left" ] || break
+        left=$((left - size))
+        echo "$file"
     done
 }
 
+make_large() {
+    local root=work/rootfs assets=assets/amd64 programs=$judges/debian/large firmware=$judges/debian/firmware
+    local release all file other
+    release=$(release_of amd64)
+    all=$(all_modules amd64)
+    mkdir -p "$assets" "$root" work/initramfs
+    "$here/select_modules.py" "$all/modules.dep" "$stock" >work/list
+    rootfs "$judges/debian/amd64" "$root"
+    stock_modules "$all" work/list "$root"
+    # Talos' own programs are Go's too, and about as large.
+    install -m 755 "$programs"/usr/sbin/{dockerd,docker-proxy,ovrouter} \
+        "$programs"/usr/bin/{containerd,containerd-shim,docker,dnet} "$root/usr/bin/"
+    squash "$root" work/initramfs/rootfs.sqsh
+    install -m 755 "$programs/usr/bin/etcd" work/initramfs/init
+    cpio_of work/initramfs | zstd -q -18 -T0 >"$assets/initramfs.xz"
+    install -m 644 "$judges/modules/amd64/boot/vmlinuz-$release" "$assets/vmlinuz"
+    boot_files "$judges/debian/amd64" amd64 "$assets"
+    sbom "$release" "$assets/talos.spdx.json"
+    imager_image "$talos" amd64 assets amd64
+    "$here/index.py" imager "$talos" "$talos"
+    finish_layout imager
+    # Of a base only its size matters: it is dense, as programs in a layer are.
+    mkdir -p work/base/bin work/base/usr/share/base
+    install -m 755 "$judges/debian/amd64/bin/busybox" work/base/bin/installer
+    zstd -q -3 -T0 "$programs"/usr/sbin/dockerd "$programs"/usr/bin/{containerd,containerd-shim,docker,ctr,etcd} \
+        --output-dir-flat work/base/usr/share/base
+    image base "$talos" amd64 /bin/installer work/base
+    "$here/index.py" base "$talos" "$talos"
+    finish_layout base
+
+    local modules=rootfs/usr/lib/modules/$release
+    mkdir -p "ext/amd64/dummy/$modules/extras" "ext/amd64/net/$modules/kernel/drivers" \
+        ext/amd64/firmware/rootfs/usr/lib/firmware/{intel,amd}-ucode
+    cp "$all/kernel/drivers/net/dummy.ko" "ext/amd64/dummy/$modules/extras/"
+    cp -r "$all/kernel/drivers/net" "ext/amd64/net/$modules/kernel/drivers/"
+    cp "$firmware"/*lib/firmware/amd-ucode/microcode* ext/amd64/firmware/rootfs/usr/lib/firmware/amd-ucode/
+    cp $(up_to 3000000 "$firmware"/*lib/firmware/intel-ucode/*) ext/amd64/firmware/rootfs/usr/lib/firmware/intel-ucode/
+    cp -a "$firmware"/*lib/firmware/{i915,mediatek} ext/amd64/firmware/rootfs/usr/lib/firmware/
+    firmware_links ext/amd64/firmware/rootfs/usr/lib/firmware i915 kbl_dmc_ver1_04.bin
+    service_extension ext/amd64/service "$programs/usr/bin/containerd-shim-runc-v2"
+    for file in dummy net firmware; do extension "ext/amd64/$file" 1.0.0; done
+    extension_images amd64
+
+    other=$(basename "$(echo "$judges/modules/rt-amd64"/*lib/modules/*)")
+    mkdir -p work/kernel/{boot,usr/lib/modules}
+    cp "$judges/modules/rt-amd64/boot/vmlinuz-$other" work/kernel/boot/vmlinuz
+    cp -r "$judges/modules/rt-amd64"/*lib/modules/* work/kernel/usr/lib/modules/
+    image kernel 1 amd64 '' work/kernel
+    finish_layout kernel
+    # The same as a folder, for who unpacks no image.
+    mv work/kernel kernel-root
+}
+
+# --- all of it ------------------------------------------------------------------------------------------
+packages() { # KIND
+    local arch
+    mkdir -p "$judges/debian" "$judges/modules"
+    for arch in amd64 arm64; do
+        unpacked "$arch" "$judges/debian/$arch" kmod busybox-static systemd-boot-efi &&
+            kernel_of "$arch" "$arch" "$judges/modules/$arch" || return 1
+    done
+    [ "$1" = large ] || return 0
+    kernel_of amd64 rt-amd64 "$judges/modules/rt-amd64" &&
+        unpacked amd64 "$judges/debian/large" docker.io containerd etcd-server || return 1
+    # In a component that few systems name.
+    . /etc/os-release
+    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian $VERSION_CODENAME non-free-firmware main" \
+        >"$judges/debian/firmware.list"
+    apt_options="-o Dir::Etc::sourcelist=$judges/debian/firmware.list -o Dir::Etc::sourceparts=/dev/null"
+    unpacked amd64 "$judges/debian/firmware" firmware-misc-nonfree amd64-microcode intel-microcode
+}
+
 [ $# -gt 0 ] || { sed -n 's/^# \(installer_fixture.sh .*\)/usage: \1/p' "$0" >&2; exit 2; }
-scripts=$(cat tests/installer_fixture.sh tests/installer/* tests/boot/*.sh | sha256sum)
+scripts=$(cat tests/installer_fixture.sh tests/installer/{*.py,lib.sh,standin*} tests/boot/{own-init,stand-in}.sh | sha256sum)
 for kind in "$@"; do
     if [ "$(cat "$judges/installer/$kind/made-by" 2>/dev/null)" = "$scripts" ]; then continue; fi
-    packages
+    packages "$kind" || {
+        echo "error: packages of Debian's for the fixture $kind: what was tried: $log" >&2
+        exit 1
+    }
     echo "making the fixture $kind for installer images" >&2
     rm -rf "$judges/installer/$kind" "$judges/installer/$kind.new"
     mkdir "$judges/installer/$kind.new"

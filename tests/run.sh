@@ -34,14 +34,21 @@ skip() {
 . tests/support/debian.sh
 
 # --- programs of Debian's packages ---------------------------------------------------------------
-programs="skopeo umoci docker-registry modinfo mksquashfs sqfs2tar getfattr zstd xz tar gzip bzip2 lz4 lzop cpio python3 git"
+programs="skopeo umoci docker-registry modinfo mksquashfs sqfs2tar getfattr zstd xz lzma bzip2 lz4 lzop gzip"
+programs="$programs tar cpio objdump objcopy readelf file python3 git qemu-system-x86_64 qemu-system-aarch64"
+# The firmware that QEMU boots, by the package that has it.
+firmware="ovmf:/usr/share/OVMF qemu-efi-aarch64:/usr/share/AAVMF"
 package_of() {
     case "$1" in
+    readelf) echo binutils ;;
+    qemu-system-x86_64) echo qemu-system-x86 ;;
+    qemu-system-aarch64) echo qemu-system-arm ;;
     modinfo) echo kmod ;;
     mksquashfs) echo squashfs-tools ;;
     sqfs2tar) echo squashfs-tools-ng ;;
     getfattr) echo attr ;;
-    xz) echo xz-utils ;;
+    xz | lzma) echo xz-utils ;;
+    objdump | objcopy) echo binutils ;;
     *) echo "$1" ;;
     esac
 }
@@ -52,6 +59,9 @@ install_packages() {
     packages=
     for program in $programs; do
         has "$program" || packages="$packages $(package_of "$program")"
+    done
+    for pair in $firmware; do
+        [ -d "${pair#*:}" ] || packages="$packages ${pair%%:*}"
     done
     [ -x "$judges/venv/bin/python" ] || can_venv || packages="$packages python3-venv"
     [ -e /etc/ssl/certs/ca-certificates.crt ] || packages="$packages ca-certificates"
@@ -96,36 +106,33 @@ get_schemas() {
 }
 
 get_python() {
-    if "$judges/venv/bin/python" -c 'import jsonschema' >/dev/null 2>&1; then return 0; fi
+    if "$judges/venv/bin/python" -c 'import jsonschema, pefile' >/dev/null 2>&1; then return 0; fi
     if ! can_venv; then return 1; fi
     rm -rf "$judges/venv"
     python3 -m venv "$judges/venv" >>"$log" 2>&1 || return 1
-    retry "$judges/venv/bin/python" -m pip install --disable-pip-version-check --quiet jsonschema
+    retry "$judges/venv/bin/python" -m pip install --disable-pip-version-check --quiet jsonschema pefile
 }
 
-# --- kernel modules of Debian's current kernel -----------------------------------------------------
-download_kernel() {
-    retry private_apt "$1" apt-get update || return 1
-    package=$(private_apt "$1" apt-cache depends "linux-image-$1" 2>>"$log" |
-        sed -n 's/^ *Depends: *\(linux-image-[0-9][^ ]*\)$/\1/p' | head -n 1)
-    [ -n "$package" ] || return 1
-    echo "downloading $package" >&2
-    folder="$judges/apt/$1"
-    (cd "$folder" && retry private_apt "$1" apt-get download "$package") || return 1
-    rm -rf "$judges/modules/$1.new"
-    dpkg-deb -x "$folder"/linux-image-*.deb "$judges/modules/$1.new" || return 1
-    rm -rf "$folder" "$judges/modules/$1.new/boot"
-    # Newer Debians compress them.
-    find "$judges/modules/$1.new" -name '*.ko.xz' -exec xz -d {} +
-    rm -rf "$judges/modules/$1"
-    mv "$judges/modules/$1.new" "$judges/modules/$1"
-}
-
-get_modules() {
-    if [ -d "$judges/modules/$1" ]; then return 0; fi
+# --- systemd's stub for unified kernel images -------------------------------------------------------
+# get_stub ARCH: of Debian 13 on every host, out of the archive that the system itself uses: its systemd, 257,
+# is the first whose stub knows profiles.
+get_stub() {
+    [ ! -d "$judges/stubs/$1" ] || return 0
     if ! has apt-get || ! has dpkg-deb; then return 1; fi
-    mkdir -p "$judges/modules"
-    download_kernel "$1"
+    uri=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 2>>"$log" | head -n 1)
+    [ -n "$uri" ] || return 1
+    stub_arch="$1"
+    folder="$judges/apt/$stub_arch"
+    rm -rf "$folder"
+    mkdir -p "$folder" "$judges/stubs"
+    echo "deb $uri trixie main" >"$folder/sources.list"
+    apt_options="-o Dir::Etc::sourcelist=$folder/sources.list -o Dir::Etc::sourceparts=-"
+    echo "downloading systemd-boot-efi for $stub_arch" >&2
+    retry private_apt "$stub_arch" apt-get update &&
+        (cd "$folder" && retry private_apt "$stub_arch" apt-get download systemd-boot-efi systemd-ukify) &&
+        unpack_into "$judges/stubs/$stub_arch" "$stub_arch" || { apt_options= && return 1; }
+    apt_options=
+    mv "$judges/stubs/$stub_arch.new" "$judges/stubs/$stub_arch"
 }
 
 # --- all of it -------------------------------------------------------------------------------------
@@ -133,14 +140,20 @@ get_modules() {
 for program in $programs; do
     has "$program" || skip "there is no program \`$program\` (package $(package_of "$program"))"
 done
+for pair in $firmware; do
+    [ -d "${pair#*:}" ] || skip "there is no firmware in \`${pair#*:}\` (package ${pair%%:*})"
+done
 
 if [ "$mode" != none ]; then
     get_crane || skip "there is no program \`crane\`, and no \`go\` that builds it"
     get_schemas || skip "the OCI schemas: there is no \`go\` that downloads them"
-    get_python || skip "the OCI schemas: there is no python3 with venv and jsonschema"
+    get_python || skip "the OCI schemas and pefile: there is no python3 with venv, jsonschema and pefile"
     for arch in amd64 arm64; do
-        get_modules "$arch" || skip "Debian's kernel modules for $arch: no apt-get that finds linux-image-$arch"
+        kernel_of "$arch" "$arch" "$judges/modules/$arch" ||
+            skip "Debian's kernel for $arch: no apt-get that finds linux-image-$arch"
+        get_stub "$arch" || skip "systemd's stub for $arch: no apt-get that finds systemd-boot-efi"
     done
+    tests/installer_fixture.sh boot debian || skip "what installer images are made of: tests/installer_fixture.sh failed"
 fi
 
 # What the user has set already stays.
@@ -149,5 +162,14 @@ fi
 [ ! -d "$judges/modules/amd64" ] || export TALOSMITH_MODULES="${TALOSMITH_MODULES:-$judges/modules/amd64}"
 [ ! -d "$judges/modules/arm64" ] ||
     export TALOSMITH_MODULES_ARM64="${TALOSMITH_MODULES_ARM64:-$judges/modules/arm64}"
+stubs="usr/lib/systemd/boot/efi"
+[ ! -d "$judges/stubs/amd64" ] ||
+    export TALOSMITH_STUB="${TALOSMITH_STUB:-$judges/stubs/amd64/$stubs/linuxx64.efi.stub}"
+[ ! -d "$judges/stubs/arm64" ] ||
+    export TALOSMITH_STUB_ARM64="${TALOSMITH_STUB_ARM64:-$judges/stubs/arm64/$stubs/linuxaa64.efi.stub}"
+ukify="$judges/stubs/amd64/usr/lib/systemd/ukify"
+[ ! -f "$ukify" ] || export TALOSMITH_UKIFY="${TALOSMITH_UKIFY:-$ukify}"
+
+[ ! -d "$judges/installer/debian" ] || export TALOSMITH_INSTALLER="${TALOSMITH_INSTALLER:-$judges/installer}"
 
 exec cargo test --locked "$@"

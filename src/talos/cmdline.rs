@@ -113,7 +113,15 @@ impl Cmdline {
             line.append("talos.environment", &format!("{}={value}", meta::VARIABLE));
         }
         line.customise(&words(request.extra)?);
-        let text = line.to_string();
+        Self::fitting(line.to_string())
+    }
+
+    /// This line with one more argument behind it, as the profiles of a UKI have it.
+    pub fn with(&self, argument: &str) -> Result<Self, CmdlineError> {
+        Self::fitting(format!("{self} {argument}"))
+    }
+
+    fn fitting(text: String) -> Result<Self, CmdlineError> {
         match text.len() {
             length if length > LENGTH_MAX => Err(CmdlineError::TooLong { length }),
             _ => Ok(Self(text)),

@@ -159,3 +159,24 @@ fn a_line_that_the_kernel_would_cut_is_refused() {
         CmdlineError::TooLong { length: LENGTH_MAX + 1 }
     );
 }
+
+#[test]
+fn a_menu_entrys_own_argument_counts_as_well() {
+    let of = |extra: &[String]| {
+        let request = Request {
+            talos: &Tag::new("v1.11.0"),
+            platform: Platform::parse("metal").unwrap(),
+            architecture: Architecture::Amd64,
+            secure_boot: false,
+            iso: false,
+            overlay: &[],
+            meta: &[],
+            extra,
+        };
+        Cmdline::new(&request).unwrap()
+    };
+    let short = of(&[]);
+    assert_eq!(short.with("a=b").unwrap().as_str(), format!("{short} a=b"));
+    let full = of(&["x".repeat(LENGTH_MAX - short.as_str().len() - 1)]);
+    assert_eq!(full.with("a").unwrap_err(), CmdlineError::TooLong { length: LENGTH_MAX + 2 });
+}

@@ -52,6 +52,10 @@ impl MetaValue {
         let number = match Any::of(&key)? {
             Any::Null => Some(0),
             Any::Int(number) => u8::try_from(number).ok(),
+            // Go takes `10.0` for a whole number; the cast of one within the bounds is exact.
+            Any::Float(number) if number.fract() == 0.0 && (0.0..256.0).contains(&number) => {
+                Some(number as u8)
+            }
             _ => None,
         };
         let number = number.ok_or_else(|| key.expected("a number up to 255 such as `10` or `0x0a`"))?;

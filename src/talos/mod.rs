@@ -13,6 +13,9 @@
 //! | [`mod@document`] | reading documents strictly |
 //! | [`profile`] | profiles of the imager: documents, built-in ones, flags |
 //! | [`overlay`] | boards: what an overlay image holds, and an installer's layer of it |
+//! | [`mod@schematic`] | schematics of the Image Factory, and their ids |
+//! | [`virtual_extension`] | what an image says of itself, as extensions |
+//! | [`catalogue`] | the official extensions and overlays of a version |
 //! | [`extension`] | where things lie in an extension image |
 //! | [`kind`] | what kind of image something is |
 //! | [`issue`] | what is wrong with a file that could be read |
@@ -23,6 +26,7 @@
 //! | [`template`] | `manifest.yaml.tmpl` and `vars.yaml` |
 //! | [`uki`] | what is in a unified kernel image |
 
+pub mod catalogue;
 pub mod cmdline;
 pub mod custom_imager;
 pub mod document;
@@ -39,10 +43,12 @@ pub mod overlay;
 pub mod platform;
 pub mod profile;
 pub mod range;
+pub mod schematic;
 pub mod service;
 pub mod template;
 pub mod uki;
 pub mod version;
+pub mod virtual_extension;
 
 pub use cmdline::Cmdline;
 pub use document::DocumentError;
@@ -53,6 +59,7 @@ pub use output::{OutputFormat, OutputKind};
 pub use platform::Platform;
 pub use profile::{Profile, ProfileFlags, Resolved};
 pub use range::{Range, RangeError};
+pub use schematic::Schematic;
 pub use service::Service;
 pub use template::{TemplateError, parse_vars, render_template};
 pub use version::{Architecture, Feature, Tag, Version};

@@ -279,7 +279,7 @@ pub struct OverlayOptions {
     pub name: String,
     /// Kernel arguments.
     pub kernel_args: Vec<String>,
-    /// Where the first partition begins, in sectors of 512 bytes; 0 for the usual place.
+    /// Where the first partition begins, in logical blocks of the disk; 0 for the usual place.
     pub offset: u64,
 }
 

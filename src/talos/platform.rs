@@ -89,6 +89,11 @@ impl Platform {
         if self.0.0 == "packet" { "equinixMetal" } else { self.0.0 }
     }
 
+    /// The name by which it was asked for, which names of files follow.
+    pub fn given_name(self) -> &'static str {
+        self.0.0
+    }
+
     /// The platform's own kernel arguments, in order.
     pub fn arguments(self, talos: &Tag, architecture: Architecture) -> String {
         let own = match architecture {
@@ -136,7 +141,8 @@ mod tests {
         );
         assert!(!of("aws", "v1.13.9", Arm64).contains("nvme_core"));
         assert!(of("aws", "v1.14.0-alpha.2", Arm64).ends_with(" nvme_core.io_timeout=4294967295"));
-        assert_eq!(Platform::parse("packet").unwrap().name(), "equinixMetal");
+        let packet = Platform::parse("packet").unwrap();
+        assert_eq!((packet.name(), packet.given_name()), ("equinixMetal", "packet"));
         assert_eq!(of("packet", "v1.11.0", Arm64), "console=ttyAMA0,115200");
     }
 }

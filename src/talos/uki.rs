@@ -59,6 +59,10 @@ impl Slot {
         }
     }
 
+    fn is_of_profiles(self) -> bool {
+        matches!(self, Self::MainProfile | Self::ResetProfile | Self::ResetCmdline)
+    }
+
     fn needs_secure_boot(self) -> bool {
         matches!(self, Self::PcrKey | Self::PcrSignature)
     }
@@ -120,6 +124,11 @@ pub struct Parts {
     pub cmdline: String,
     /// A picture that is shown meanwhile.
     pub splash: Option<Content>,
+    /// Whether the stub knows profiles ([`StubInfo::knows_profiles`]). Without them there is only the main
+    /// command line.
+    ///
+    /// [`StubInfo::knows_profiles`]: crate::boot::uki::StubInfo::knows_profiles
+    pub profiles: bool,
 }
 
 impl Parts {
@@ -139,7 +148,10 @@ impl Parts {
             Slot::PcrKey | Slot::PcrSignature => None,
         };
         let slots = order(&self.version, false).into_iter();
-        slots.filter_map(|slot| Some((slot.section(), content(slot)?))).collect()
+        slots
+            .filter(|slot| self.profiles || !slot.is_of_profiles())
+            .filter_map(|slot| Some((slot.section(), content(slot)?)))
+            .collect()
     }
 }
 
@@ -191,6 +203,7 @@ mod tests {
                 initrd: Content::memory(*b"-"),
                 cmdline: rows[1].1.clone(),
                 splash: Some(Content::memory(*b"-")),
+                profiles: true,
             };
             let ours = parts.sections().into_iter();
             let ours: Vec<_> = ours
@@ -202,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn there_are_no_images_before_1_5_and_a_splash_may_be_left_out() {
+    fn there_are_no_images_before_1_5_and_splash_and_profiles_may_be_left_out() {
         assert!(order(&Version::new(1, 4, 9), true).is_empty());
         let parts = Parts {
             version: Version::new(1, 10, 0),
@@ -211,10 +224,14 @@ mod tests {
             initrd: Content::memory(*b"-"),
             cmdline: "a".to_owned(),
             splash: None,
+            profiles: true,
         };
         let sections = parts.sections();
         assert!(sections.iter().all(|(name, _)| *name != section::SPLASH));
         assert_eq!(sections.len(), 8);
+        let names = Parts { profiles: false, ..parts }.sections().into_iter().map(|(name, _)| name);
+        let main = [section::OSREL, section::CMDLINE, section::UNAME, section::LINUX, section::INITRD];
+        assert_eq!(names.collect::<Vec<_>>(), main);
     }
 
     #[test]

@@ -20,7 +20,7 @@ fi
 [ ! -d /usr/local/share/boot-order ] || say "all: $(busybox ls /usr/local/share/boot-order | busybox tr '\n' ' ')"
 for file in /usr/lib/firmware/boot-test*; do
     if [ -L "$file" ]; then say "firmware link: $file -> $(busybox readlink "$file")"; fi
-    if [ -e "$file" ]; then say "firmware: $(busybox sha256sum "$file")"; fi
+    if [ -f "$file" ]; then say "firmware: $(busybox sha256sum "$file")"; fi
 done
 [ ! -d /.extra ] || say "extra: $(busybox ls /.extra | busybox tr '\n' ' ')"
 say "module folder: $(busybox ls "/usr/lib/modules/$release" | busybox tr '\n' ' ')"

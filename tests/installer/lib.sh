@@ -18,9 +18,9 @@ cpio_of() {
     (cd "$1" && find . | sort | cpio --quiet -o -H newc -R 0:0 --reproducible)
 }
 
-# squash FOLDER OUT: as Talos' root file system is made, a label on every path.
+# squash FOLDER OUT [LEVEL]: as Talos' root file system is made, a label on every path.
 squash() {
-    "$here/labelled_tar.py" "$1" | tar2sqfs -f -q -c zstd -X level=18 -b 131072 "$2"
+    "$here/labelled_tar.py" "$1" | tar2sqfs -f -q -c zstd -X level="${3:-18}" -b 131072 "$2"
 }
 
 # needed ROOT FILE: the shared objects that an ELF file needs, with what they need, found below ROOT.
@@ -86,16 +86,22 @@ combined_index() {
     rm -r "$1.depmod.d"
 }
 
-# image LAYOUT TAG ARCH ENTRYPOINT FOLDER...: an image with each folder as a layer.
+# image LAYOUT TAG ARCH ENTRYPOINT FOLDER...: an image with each folder as a layer. Not by `umoci insert`, which
+# in 0.4.7 writes archives without their end.
 image() {
-    local layout=$1 tag=$2 arch=$3 entrypoint=$4 folder
+    local layout=$1 tag=$2 arch=$3 entrypoint=$4 folder bundle
     shift 4
+    bundle=$(mktemp -d)
     [ -d "$layout" ] || umoci init --layout "$layout"
     umoci new --image "$layout:$tag"
     for folder in "$@"; do
         settle "$folder"
-        umoci insert --rootless --history.created "$epoch" --image "$layout:$tag" "$folder" /
+        umoci unpack --rootless --image "$layout:$tag" "$bundle/x"
+        cp -a --reflink=auto "$folder/." "$bundle/x/rootfs/"
+        umoci repack --history.created "$epoch" --image "$layout:$tag" "$bundle/x"
+        rm -rf "$bundle/x"
     done
+    rmdir "$bundle"
     umoci config --image "$layout:$tag" --no-history --created "$epoch" --architecture "$arch" --os linux \
         ${entrypoint:+--config.entrypoint "$entrypoint" --config.label "alpha.talos.dev/version=$talos"}
 }

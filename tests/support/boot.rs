@@ -22,7 +22,7 @@ pub struct PeFile {
 pub const AMD64: u16 = 0x8664;
 pub const ARM64: u16 = 0xaa64;
 
-/// Something like systemd's stub of version 252, whose headers have room for seven sections more.
+/// Something like systemd's stub, with headers like those of version 252: there is room for seven sections more.
 pub fn stub(machine: u16) -> PeFile {
     PeFile {
         machine,
@@ -30,13 +30,14 @@ pub fn stub(machine: u16) -> PeFile {
         file_alignment: 0x200,
         sections: vec![
             (".text", 0x4000, noise(0x1234)),
-            (".reloc", 0x10000, vec![7; 12]),
+            // A block for the page at 0x4000 of twelve bytes, which relocates nothing.
+            (".reloc", 0x10000, vec![0, 0x40, 0, 0, 12, 0, 0, 0, 0, 0, 0, 0]),
             (".data", 0x11000, noise(0x600)),
             (".dynamic", 0x15000, vec![1; 0x100]),
             (".rela", 0x16000, vec![2; 0xf30]),
             (".dynsym", 0x17000, vec![3; 0x18]),
             (".sbat", 0x19000, b"sbat,1,SBAT Version,sbat,1,https://example.com/\n".to_vec()),
-            (".sdmagic", 0x19100, b"#### LoaderInfo: systemd-stub 252 ####".to_vec()),
+            (".sdmagic", 0x19100, b"#### LoaderInfo: systemd-stub 257 ####".to_vec()),
         ],
         symbols: machine == AMD64,
         directories: vec![(5, 0x10000, 12)],

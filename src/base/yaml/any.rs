@@ -45,12 +45,13 @@ impl Any {
             Some(Value::Mapping(_)) => {
                 let entries = cursor.entries()?;
                 if entries.len() > KEYS_MAX {
-                    return Err(cursor.found(format!("of {} keys", entries.len()), KEYS_EXPECTED));
+                    return Err(cursor.found(format!("a mapping of {} keys", entries.len()), KEYS_EXPECTED));
                 }
                 let mut pairs: Vec<(String, Self)> = Vec::new();
                 for (key, value) in entries {
                     if key.len() > KEY_MAX || key.contains(is_break) || key.contains(ODD) {
-                        return Err(value.found("behind a long key", "keys of one line and 128 bytes"));
+                        let expected = "keys of one line and 128 bytes at the most";
+                        return Err(cursor.found("a mapping with a longer key", expected));
                     }
                     pairs.push((key.to_owned(), Self::of(&value)?));
                 }
@@ -86,7 +87,7 @@ const ODD: [char; 4] = ['\u{85}', '\u{2028}', '\u{2029}', '\u{feff}'];
 const KEY_MAX: usize = 128;
 /// The most keys of a mapping: they are sorted by insertion, and what people write by hand has fewer.
 const KEYS_MAX: usize = 256;
-const KEYS_EXPECTED: &str = "256 keys at the most";
+const KEYS_EXPECTED: &str = "256 at the most";
 /// Blanks a level.
 const INDENT: usize = 4;
 

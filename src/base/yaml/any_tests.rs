@@ -70,7 +70,67 @@ fn keys_that_fill_more_than_a_line_are_refused() {
 fn mappings_of_very_many_keys_are_refused() {
     let of = |count: usize| (0..count).map(|n| format!("  k{n}: 1\n")).collect::<String>();
     let error = any(&format!("v:\n{}", of(257))).unwrap_err().to_string();
-    assert_eq!(error, "line 2, column 3: `v` is of 257 keys, expected 256 keys at the most");
+    assert_eq!(error, "line 2, column 3: `v` is a mapping of 257 keys, expected 256 at the most");
     let Any::Map(pairs) = any(&format!("v:\n{}", of(256))).unwrap() else { panic!("no mapping") };
     assert!(pairs.iter().map(|(key, _)| key.as_str()).eq((0..256).map(|n| format!("k{n}"))));
+}
+
+#[test]
+fn twenty_thousand_odd_documents_are_written_without_a_panic() {
+    const PIECES: &[&str] = &[
+        "a",
+        "0",
+        "9",
+        "_",
+        ".",
+        "-",
+        "+",
+        ":",
+        " ",
+        "\n",
+        "\n  ",
+        "\n- ",
+        "'",
+        "\"",
+        "|",
+        ">",
+        "#",
+        "{",
+        "}",
+        "[",
+        "]",
+        ",",
+        "&a",
+        "*a",
+        "!",
+        "~",
+        "<<",
+        "e",
+        "x",
+        "\t",
+        "é",
+        "\\",
+        "0x",
+        "T",
+        "Z",
+        "2020-01-01",
+        "1:2",
+    ];
+    let mut state = 0x1234_5678_9abc_def1_u64;
+    let mut next = |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state % below as u64) as usize
+    };
+    let mut written = 0;
+    for _ in 0..20_000 {
+        let document: String = (0..next(12)).map(|_| PIECES[next(PIECES.len())]).collect();
+        let Ok(node) = parse(document.as_bytes()) else { continue };
+        if let Ok(value) = Any::of(&Cursor::root(&node)) {
+            assert!(value.to_yaml().ends_with('\n'), "{document:?}");
+            written += 1;
+        }
+    }
+    assert!((2_000..20_000).contains(&written), "{written}");
 }

@@ -109,8 +109,7 @@ pub fn append(pe: &Pe, new: &[(&str, Content)], epoch: Epoch) -> Result<Image, A
     }
     let mut plan = Plan { file_alignment, raw: headers_len, sections: Vec::new(), parts: Vec::new() };
     for old in pe.sections() {
-        let content = pe.raw(old)?;
-        plan.add(Section { content, ..old.clone() })?;
+        plan.add(old.clone(), pe.raw(old)?)?;
     }
     let alignment = pe.section_alignment().max(PAGE);
     for (name, content) in new {
@@ -127,7 +126,7 @@ pub fn append(pe: &Pe, new: &[(&str, Content)], epoch: Epoch) -> Result<Image, A
             characteristics: DATA,
             content: content.clone(),
         };
-        plan.add(section)?;
+        plan.add(section, content.clone())?;
     }
     plan.finish(pe, headers_len, epoch)
 }
@@ -174,16 +173,16 @@ struct Plan {
 }
 
 impl Plan {
-    /// Gives a section its place in the file.
-    fn add(&mut self, section: Section) -> Result<(), AppendError> {
+    /// Gives a section, whose bytes in the file are `raw`, its place there.
+    fn add(&mut self, section: Section, raw: Content) -> Result<(), AppendError> {
         let too_large = |_| AppendError::TooLarge(section.name.clone());
-        let len = section.content.len();
+        let len = raw.len();
         let raw_len = round_up(len, self.file_alignment.into());
         let raw_offset = if len == 0 { 0 } else { u32::try_from(self.raw).map_err(too_large)? };
         let raw_size = u32::try_from(raw_len).map_err(too_large)?;
         u32::try_from(section.virtual_end()).map_err(too_large)?;
         if len > 0 {
-            self.parts.push(section.content.clone());
+            self.parts.push(raw);
         }
         if raw_len > len {
             self.parts.push(Content::memory(vec![0; (raw_len - len) as usize])); // less than the alignment

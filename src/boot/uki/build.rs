@@ -7,6 +7,7 @@ use super::profile::ProfileText;
 use super::read::TEXT_MAX;
 use super::section::{CMDLINE, LINUX, ONCE, PROFILE, SPLASH};
 use super::splash::{self, SplashError};
+use super::stub::StubInfo;
 use crate::base::{Content, Epoch};
 use crate::boot::machine::Machine;
 use crate::boot::pe::{AppendError, Image, Pe, PeError, append};
@@ -27,6 +28,17 @@ pub enum BuildError {
     /// The kernel is no EFI program.
     #[error("the kernel has no EFI stub, so firmware cannot start it")]
     NoEfiStub(#[source] PeError),
+    /// Another program of systemd's, such as the boot loader.
+    #[error("`{0}` was given for the stub")]
+    NotAStub(String),
+    /// The stub would take the command line of the last profile, which for Talos wipes the machine's state.
+    #[error(
+        "the stub, {stub}, does not know profiles: it would start the kernel with the last one's command line"
+    )]
+    ProfilesUnknown {
+        /// What it says of itself.
+        stub: String,
+    },
     /// Two things for different machines.
     #[error("the {what} is for {found}, the image for {wanted}")]
     Machine {
@@ -101,6 +113,7 @@ impl<'a> Builder<'a> {
     pub fn finish(self) -> Result<Image, BuildError> {
         let stub = Pe::read(self.stub).map_err(BuildError::Stub)?;
         self.is_for_machine("stub", stub.machine())?;
+        self.check_stub(&stub)?;
         self.check_structure()?;
         for (name, content) in &self.sections {
             match *name {
@@ -120,6 +133,20 @@ impl<'a> Builder<'a> {
     fn is_for_machine(&self, what: &'static str, found: Machine) -> Result<(), BuildError> {
         let wanted = self.machine;
         if found == wanted { Ok(()) } else { Err(BuildError::Machine { what, found, wanted }) }
+    }
+
+    /// A stub, which knows profiles if there are any.
+    fn check_stub(&self, stub: &Pe) -> Result<(), BuildError> {
+        let info = StubInfo::of(stub.sections()).map_err(|error| BuildError::Stub(error.into()))?;
+        if let Some(other) = info.as_ref().filter(|info| info.name != "systemd-stub") {
+            return Err(BuildError::NotAStub(other.name.clone()));
+        }
+        let profiles = self.sections.iter().any(|(name, _)| *name == PROFILE);
+        if profiles && !info.as_ref().is_some_and(StubInfo::knows_profiles) {
+            let stub = info.map(|info| format!("systemd's {}", info.version));
+            return Err(BuildError::ProfilesUnknown { stub: stub.unwrap_or("not systemd's".to_owned()) });
+        }
+        Ok(())
     }
 
     /// One kernel, before the profiles; nothing twice of which the stub takes one.

@@ -7,6 +7,7 @@
 //! | [`read`] | taking an image apart |
 //! | [`section`] | the names of sections |
 //! | [`profile`] | the text of `.profile` |
+//! | [`stub`] | which stub it is, and whether it knows profiles |
 //! | [`splash`] | whether a picture is one that the stub shows |
 //!
 //! Which sections, in which order, and with what texts is for the caller to say.
@@ -16,7 +17,9 @@ pub mod profile;
 pub mod read;
 pub mod section;
 pub mod splash;
+pub mod stub;
 
 pub use build::{BuildError, Builder};
 pub use profile::ProfileText;
 pub use read::{Profile, ReadError, Uki};
+pub use stub::StubInfo;

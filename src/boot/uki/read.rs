@@ -7,6 +7,7 @@ use std::io;
 
 use super::profile::ProfileText;
 use super::section::{CMDLINE, INITRD, LINUX, OSREL, PROFILE, SPLASH, UNAME};
+use super::stub::StubInfo;
 use crate::base::Content;
 use crate::boot::machine::Machine;
 use crate::boot::pe::{Pe, PeError, Section};
@@ -62,6 +63,8 @@ pub struct Uki {
     pub splash: Option<Content>,
     /// What it offers, in its order; one without a name in an image without profiles.
     pub profiles: Vec<Profile>,
+    /// The stub, if it is systemd's.
+    pub stub: Option<StubInfo>,
     /// Whether it has an Authenticode signature.
     pub signed: bool,
     /// All sections in file order, the stub's own among them.
@@ -92,6 +95,7 @@ impl Uki {
             uname: text(base, UNAME)?,
             splash: of_base(SPLASH),
             profiles,
+            stub: StubInfo::of(pe.sections()).map_err(PeError::from)?,
             signed: pe.is_signed(),
             sections: pe.sections().to_vec(),
         })

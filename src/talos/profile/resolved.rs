@@ -267,7 +267,7 @@ impl Overlay {
 impl Resolved {
     /// The name of the file that is made, with the suffix of its format.
     pub fn file_name(&self) -> String {
-        let name = self.kind.file_name(self.platform.name(), self.architecture, self.secure_boot);
+        let name = self.kind.file_name(self.platform.given_name(), self.architecture, self.secure_boot);
         name + self.format.suffix()
     }
 }

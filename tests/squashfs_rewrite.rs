@@ -22,7 +22,7 @@ use talosmith::archive::squashfs::{
 use talosmith::archive::tree::is_below;
 use talosmith::archive::{Entry, Kind, Tree, tar};
 use talosmith::base::{Content, Digest, Workers};
-use unpacked::{is_root, listing, run};
+use unpacked::{attributes, is_root, listing, run};
 
 const CODECS: [Codec; 4] = [Codec::Zstd, Codec::Xz, Codec::Gzip, Codec::None];
 
@@ -256,7 +256,9 @@ fn unsquashed(unsquashfs: &Path, bytes: &[u8], folder: &Path) -> (Vec<String>, V
     let inside = listing(&out.join("usr/lib/modules"));
     std::fs::remove_dir_all(out.join("usr/lib/modules")).unwrap();
     // Its time was kept until this moment.
-    let listed = listing(&out).into_iter().filter(|line| !line.ends_with(" ./usr/lib ")).collect();
+    let mut listed: Vec<String> = listing(&out);
+    listed.retain(|line| !line.ends_with(" ./usr/lib "));
+    listed.extend(attributes(&out).into_iter().map(|(path, attributes)| format!("{path} {attributes:?}")));
     std::fs::remove_dir_all(&out).unwrap();
     (listed, inside)
 }
@@ -283,7 +285,7 @@ fn unsquashfs_takes_the_same_files_out_and_the_new_ones() {
             let file = folder.path().join("image.sqsh");
             std::fs::write(&file, bytes).unwrap();
             let out = run(&unsquashfs, &["-s", file.to_str().unwrap()], None);
-            let kept = ["Creation", "Compression", "\t", "Block size", "Filesystem is"];
+            let kept = ["Creation", "Compression", "\t", "Block size", "Filesystem is", "Always"];
             let text = String::from_utf8_lossy(&out).into_owned();
             text.lines()
                 .filter(|line| kept.iter().any(|word| line.starts_with(word)))

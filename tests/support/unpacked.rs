@@ -3,6 +3,7 @@
 // Each test uses its part of this.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::panic)]
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
@@ -31,6 +32,23 @@ pub fn listing(folder: &Path) -> Vec<String> {
     let out =
         Command::new("bash").args(["-c", find]).env("LC_ALL", "C").current_dir(folder).output().unwrap();
     String::from_utf8_lossy(&out.stdout).lines().map(str::to_owned).collect()
+}
+
+/// The extended attributes of everything in a folder, by path.
+pub fn attributes(folder: &Path) -> BTreeMap<String, Vec<String>> {
+    let out = Command::new("getfattr")
+        .args(["-h", "-R", "-m", "-", "-d", "-e", "hex", "."])
+        .env("LC_ALL", "C.UTF-8")
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&out.stdout).into_owned();
+    let blocks = text.split("\n\n").filter_map(|block| block.trim_start().strip_prefix("# file: "));
+    let block = |block: &str| {
+        let mut lines = block.lines().map(str::to_owned);
+        (lines.next().unwrap_or_default(), lines.collect())
+    };
+    blocks.map(block).collect()
 }
 
 /// Whether owners and devices can be made here.

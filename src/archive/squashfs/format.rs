@@ -40,6 +40,7 @@ pub(super) mod flag {
     pub(in super::super) const STORED_DATA: u16 = 0x0002;
     pub(in super::super) const STORED_FRAGMENTS: u16 = 0x0008;
     pub(in super::super) const NO_FRAGMENTS: u16 = 0x0010;
+    pub(in super::super) const ALWAYS_FRAGMENTS: u16 = 0x0020;
     pub(in super::super) const DUPLICATES: u16 = 0x0040;
     pub(in super::super) const EXPORTABLE: u16 = 0x0080;
     pub(in super::super) const STORED_XATTRS: u16 = 0x0100;

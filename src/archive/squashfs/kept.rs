@@ -101,6 +101,11 @@ impl Kept {
         self.image.has_flag(flag::EXPORTABLE)
     }
 
+    /// How the old image says that it was packed, which steers who appends to it.
+    pub(super) fn policy(&self) -> u16 {
+        if self.image.has_flag(flag::ALWAYS_FRAGMENTS) { flag::ALWAYS_FRAGMENTS } else { 0 }
+    }
+
     /// When the old image was made.
     pub(super) fn mtime(&self) -> u32 {
         self.image.info().mtime

@@ -97,6 +97,7 @@ pub(super) fn write_image<W: Write + Seek>(
         Ok(pointers)
     };
     block.fragment_table = table(&mut tail, &fragment_rows(&data.fragments))?;
+    block.flags |= kept.map_or(0, Kept::policy);
     block.export_table = match kept {
         Some(kept) if !kept.is_exportable() => NO_TABLE,
         _ => table(&mut tail, &made.exports)?,

@@ -190,7 +190,7 @@ fn stock_imager(world: &World, compress: &str) {
         chmod 4711 $root/usr/bin/large; chmod 1777 $root/var
         stock_modules work/from/$release work/list $root
         squash $root work/initramfs/rootfs.sqsh
-        head -c 200000 kernel/boot/vmlinuz >work/initramfs/init; chmod 755 work/initramfs/init
+        seq 700000 >work/initramfs/init; head -c 200000 kernel/boot/vmlinuz >>work/initramfs/init; chmod 755 work/initramfs/init
         cpio_of work/initramfs | {compress} >$assets/initramfs.xz
         echo stock >$assets/vmlinuz; echo stub >$assets/systemd-stub.efi
         sbom $release $assets/talos.spdx.json; chmod 640 $assets/talos.spdx.json
@@ -303,6 +303,17 @@ fn foreign_tools_find_everything_outside_of_the_modules_as_it_was() {
         let names: Vec<String> =
             size(&is.members).iter().map(|words| words.last().unwrap().clone()).collect();
         assert_eq!(names, [".", "init", "rootfs.sqsh"]);
+
+        if compress.starts_with("zstd") {
+            // What is before the root file system stays as densely compressed as it was.
+            let length = |path: PathBuf| fs::metadata(path).unwrap().len();
+            let behind = |of: &Unpacked, world: &World, to: &str| {
+                let initramfs = length(of.root.join("usr/install/amd64/initramfs.xz"));
+                initramfs - length(world.path(to).join("initramfs/rootfs.sqsh"))
+            };
+            let (was, is) = (behind(&was, &world, "was"), behind(&is, &world, "is"));
+            assert!(is < was + 400_000 && was < 3_000_000, "{is} {was}");
+        }
 
         let install = "usr/install/amd64";
         let read = |of: &Unpacked, name: &str| fs::read(of.root.join(install).join(name)).unwrap();

@@ -14,7 +14,6 @@ use crate::archive::{Entry, Kind, Tree};
 use crate::base::fsio::At as _;
 use crate::base::{Activity, Content, chain, json};
 use crate::talos::Architecture;
-use crate::talos::custom_imager::initramfs::stream;
 use crate::talos::custom_imager::{Initramfs, KernelFiles};
 
 /// One architecture of a stock imager, and the kernel for it.
@@ -166,9 +165,8 @@ impl Assets<'_> {
         let wrong = |error: &(dyn std::error::Error + 'static)| {
             Error::Internal(format!("an initramfs that was read: {}", chain(error)))
         };
-        let planned = Initramfs::of(&archive)
-            .and_then(|initramfs| initramfs.with_rootfs(&context.blob(rootfs).map_err(vanished)?))
-            .and_then(|archive| stream(&archive, self.codec));
+        let (content, old) = (context.blob(rootfs)?, part.asset(INITRAMFS)?);
+        let planned = Initramfs::of(&archive).and_then(|stock| stock.packed(&content, old, self.codec));
         let initramfs = planned.map_err(|error| wrong(&error))?;
         verify::initramfs(&archive, &initramfs, self.codec, &rootfs.digest)?;
         let files = KernelFiles::of(&part.kernel.files.tree).map_err(|error| wrong(&error))?;
@@ -186,9 +184,4 @@ impl Assets<'_> {
         }
         Ok(())
     }
-}
-
-/// A blob that is gone, as the composition sees it.
-fn vanished(error: Error) -> crate::talos::custom_imager::InitramfsError {
-    crate::talos::custom_imager::InitramfsError::Bytes(io::Error::other(chain(&error)))
 }

@@ -3,11 +3,11 @@
 //! It is one archive of `.`, `init` and `rootfs.sqsh`. Of the archive everything stays but the bytes of
 //! the last member and its size in the header, so that names, order, times and numbers are those of the
 //! stock image. Talos and upstream's imager read one stream of zstd or, before Talos 1.8, of xz
-//! (Talos' `internal/pkg/…/cpio` callers take no further ones): the result is one.
+//! and nothing behind it: the result is one, too.
 
 use std::io;
 
-use crate::archive::compress::{Codec, stored_xz, stored_zstd};
+use crate::archive::compress::{Codec, continued_zstd, stored_xz};
 use crate::archive::cpio::{Member, MemberKind, ReadError, walk};
 use crate::base::Content;
 
@@ -93,8 +93,21 @@ impl Initramfs {
         self.slice(self.start, self.len)
     }
 
+    /// The initramfs with another root file system, as the one stream that Talos reads. `old` is the stock
+    /// one, compressed with `codec`: of zstd the blocks before the root file system are kept. That itself is
+    /// compressed already, and is stored.
+    pub fn packed(&self, rootfs: &Content, old: &Content, codec: Codec) -> Result<Content, InitramfsError> {
+        let archive = self.with_rootfs(rootfs)?;
+        match codec {
+            Codec::Zstd => continued_zstd(old, self.header + SIZE, &archive),
+            Codec::Xz => stored_xz(&archive),
+            other => return Err(InitramfsError::Codec(other)),
+        }
+        .map_err(InitramfsError::Bytes)
+    }
+
     /// The archive with another root file system. Nothing is copied.
-    pub fn with_rootfs(&self, rootfs: &Content) -> Result<Content, InitramfsError> {
+    fn with_rootfs(&self, rootfs: &Content) -> Result<Content, InitramfsError> {
         let size = u32::try_from(rootfs.len()).map_err(|_| InitramfsError::Member("is larger than 4 GiB"))?;
         let digits = self.header + SIZE;
         let behind = (self.start + self.len).next_multiple_of(4);
@@ -116,12 +129,58 @@ pub fn is_rootfs(member: &Member) -> bool {
     member.name.strip_prefix(b"./").unwrap_or(&member.name) == ROOTFS.as_bytes()
 }
 
-/// An archive as the one stream that Talos reads. What is nearly all of it is compressed already, so it
-/// is stored.
-pub fn stream(archive: &Content, codec: Codec) -> Result<Content, InitramfsError> {
-    match codec {
-        Codec::Zstd => Ok(stored_zstd(archive)),
-        Codec::Xz => stored_xz(archive).map_err(InitramfsError::Bytes),
-        other => Err(InitramfsError::Codec(other)),
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::compress::stored_zstd;
+    use crate::archive::cpio::{Options, archive};
+    use crate::archive::{Entry, Tree};
+
+    fn tree(files: &[(&str, &[u8])]) -> Tree {
+        let mut tree = Tree::new();
+        for (path, bytes) in files {
+            tree.insert(path, Entry { mtime: 7, ..Entry::file(0o755, Content::memory(*bytes)) }).unwrap();
+        }
+        tree
+    }
+
+    fn made(files: &[(&str, &[u8])]) -> Content {
+        archive(&tree(files), &Options { pad_to: 512, ..Options::default() }).unwrap()
+    }
+
+    #[test]
+    fn only_the_root_file_system_and_its_size_change() {
+        for (old, new) in [(&b"old"[..], &b"another"[..]), (b"long enough", b"x"), (b"four", b"five")] {
+            let stock = made(&[("init", b"the init"), (ROOTFS, old), ("z", b"behind")]);
+            let read = Initramfs::of(&stock).unwrap();
+            assert_eq!(read.rootfs().unwrap().read(99).unwrap(), old);
+            let meant = made(&[("init", b"the init"), (ROOTFS, new), ("z", b"behind")]).read(9999).unwrap();
+            let made = read.with_rootfs(&Content::memory(new)).unwrap().read(9999).unwrap();
+            let (short, long) = (meant.len().min(made.len()), meant.len().max(made.len()));
+            // The stock padding at the end stays.
+            assert!(meant[..short] == made[..short] && long - short < 512);
+            let packed = read.packed(&Content::memory(new), &stored_zstd(&stock), Codec::Zstd).unwrap();
+            let mut found = Vec::new();
+            let segments = walk::<ReadError>(&packed, &mut |member, reader| {
+                if is_rootfs(member) {
+                    reader.read_to_end(&mut found).unwrap();
+                }
+                Ok(())
+            });
+            assert_eq!((segments.unwrap().len(), &found[..]), (1, new));
+        }
+    }
+
+    #[test]
+    fn another_form_is_an_error() {
+        assert!(matches!(Initramfs::of(&made(&[("init", b"x")])), Err(InitramfsError::Rootfs(0))));
+        let two = made(&[(ROOTFS, b"x"), ("./b/rootfs.sqsh", b"y")]);
+        assert_eq!(Initramfs::of(&two).unwrap().rootfs().unwrap().read(9).unwrap(), b"x");
+        assert!(matches!(Initramfs::of(&made(&[(ROOTFS, b"")])), Err(InitramfsError::Member(_))));
+        let twice = Content::joined([made(&[("init", b"x")]), made(&[(ROOTFS, b"x")])]);
+        assert!(matches!(Initramfs::of(&twice), Err(InitramfsError::Segments(2))));
+        let one = Initramfs::of(&two).unwrap();
+        let gzip = one.packed(&Content::memory(*b"x"), &two, Codec::Gzip);
+        assert!(matches!(gzip, Err(InitramfsError::Codec(Codec::Gzip))));
     }
 }

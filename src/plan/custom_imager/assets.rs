@@ -57,8 +57,7 @@ impl<'p> Part<'p> {
                 .detail("Talos and its imager read zstd and xz")
                 .into());
         }
-        let config = self.kernel.kernel.config.as_ref();
-        if config.is_some_and(|config| !config.initramfs_codecs().contains(&codec)) {
+        if self.kernel.kernel.lacks_initramfs(codec) {
             return Err(self.cannot(format!("unpack an initramfs in {codec}, as this imager has it")));
         }
         Ok(codec)

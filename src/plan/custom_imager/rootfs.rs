@@ -146,8 +146,7 @@ fn stock_image(part: &Part<'_>, archive: &Content) -> Result<Image, Error> {
     let rootfs = Initramfs::of(archive).and_then(|initramfs| initramfs.rootfs());
     let image = Image::open(&rootfs.map_err(|error| wrong(&error))?).map_err(|error| wrong(&error))?;
     let codec = image.info().codec;
-    let config = part.kernel.kernel.config.as_ref();
-    if config.is_some_and(|config| !config.squashfs_codecs().contains(&codec)) {
+    if part.kernel.kernel.lacks_squashfs(codec) {
         return Err(part.cannot(format!("mount squashfs in {codec}, as this imager has it")));
     }
     Ok(image)

@@ -41,6 +41,22 @@ pub fn add<'p>(plan: &mut Plan<'p>, one: &'p OneImage<'p>, wanted: &'p str) -> S
     )
 }
 
+/// Takes what lies at and below `wanted` out of an image, by a plan of this step alone.
+pub fn below(context: &Context, one: &OneImage<'_>, wanted: &str) -> Result<TreeInput, Error> {
+    let flatten = |wanted: &str| {
+        let mut plan = Plan::new();
+        let step = add(&mut plan, one, wanted);
+        let outputs = plan.run(context)?;
+        step.outputs(&outputs).cloned()
+    };
+    let outputs = match flatten(wanted) {
+        // The bytes of a hard link may lie outside what is wanted: then all of the image is taken.
+        Err(Error::Layer { source: TarError::LinkOutside { .. }, .. }) => flatten("")?,
+        outputs => outputs?,
+    };
+    tree(context, &outputs, &one.image.reference.to_string())
+}
+
 /// The tree that the step gave.
 pub fn tree(context: &Context, outputs: &Outputs, origin: &str) -> Result<TreeInput, Error> {
     let document = context.bytes(outputs.blob("tree")?, DOCUMENT_LIMIT)?;

@@ -15,6 +15,12 @@ const LZMA2_CHUNK: u64 = 64 << 10;
 pub fn stored_zstd(content: &Content) -> Content {
     // Magic number, frame header descriptor without any flag, window descriptor of exponent 17 - 10.
     let mut parts = vec![Content::memory([0x28, 0xb5, 0x2f, 0xfd, 0x00, 7 << 3])];
+    raw_blocks(content, &mut parts);
+    Content::joined(parts)
+}
+
+/// Adds raw blocks of `content`, the last of which ends the frame.
+pub(super) fn raw_blocks(content: &Content, parts: &mut Vec<Content>) {
     let mut done = 0;
     loop {
         let count = (content.len() - done).min(ZSTD_BLOCK);
@@ -26,7 +32,7 @@ pub fn stored_zstd(content: &Content) -> Content {
         parts.extend(content.slice(done, count)); // always there: `done + count` is at most the length
         done += count;
         if last {
-            return Content::joined(parts);
+            return;
         }
     }
 }

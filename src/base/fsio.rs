@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, TempDir};
 
 use super::content::Content;
 
@@ -63,10 +63,44 @@ fn drafts() -> MutexGuard<'static, BTreeSet<PathBuf>> {
 /// destructor runs; the caller ends the process while it holds the result, so that no new draft begins.
 pub fn abandon() -> impl Sized {
     let drafts = drafts();
-    for path in drafts.iter() {
-        let _ = fs::remove_file(path); // it may have been named, or never been there
+    // The last first: what lies in a folder of the moment goes before the folder.
+    for path in drafts.iter().rev() {
+        // It may have been named, or never been there; and it may be a folder.
+        if fs::remove_file(path).is_err() {
+            let _ = fs::remove_dir_all(path);
+        }
     }
     drafts
+}
+
+/// A folder of the moment: gone with all that is in it when it is dropped, and by [`abandon`].
+#[derive(Debug)]
+pub struct TempFolder {
+    folder: TempDir,
+}
+
+impl TempFolder {
+    /// Makes one in `directory`, which exists. Nobody but the user may look into it.
+    pub fn new(directory: &Path) -> Result<Self, FileError> {
+        let mut drafts = drafts();
+        let folder = tempfile::Builder::new()
+            .prefix(".talosmith-")
+            .tempdir_in(directory)
+            .at("create a folder in", directory)?;
+        drafts.insert(folder.path().to_owned());
+        Ok(Self { folder })
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+impl Drop for TempFolder {
+    fn drop(&mut self) {
+        drafts().remove(self.folder.path());
+    }
 }
 
 /// A file in the making: written beside its destination, named only when it is whole. Dropped
@@ -82,6 +116,8 @@ impl Draft {
     /// user's umask, as if it had been created in place.
     pub fn new(directory: &Path) -> Result<Self, FileError> {
         use std::os::unix::fs::PermissionsExt as _;
+        // Before the file is there, or one could begin while the process ends.
+        let mut drafts = drafts();
         let file = tempfile::Builder::new()
             .prefix(".talosmith-")
             .permissions(fs::Permissions::from_mode(0o666))
@@ -90,7 +126,7 @@ impl Draft {
         // Held until the file is closed: a draft whose lock is free has no owner any more. A file system
         // without locks loses only that.
         let _ = file.as_file().try_lock();
-        drafts().insert(file.path().to_owned());
+        drafts.insert(file.path().to_owned());
         Ok(Self { file: Some(file) })
     }
 
@@ -219,6 +255,15 @@ mod tests {
         let mut draft = Draft::new(directory.path()).unwrap();
         draft.file().write_all(b"half").unwrap();
         drop(draft);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_folder_of_the_moment_goes_with_all_that_is_in_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let folder = TempFolder::new(directory.path()).unwrap();
+        fs::write(folder.path().join("file"), b"x").unwrap();
+        drop(folder);
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
     }
 

@@ -267,7 +267,7 @@ pub(super) fn take(
 /// Parses a reference that stands in an option's value.
 pub(super) fn parse(reference: &str) -> Result<Reference, Error> {
     reference.parse().map_err(|error: crate::image::reference::ReferenceError| {
-        let mut problem = Problem::new(error.to_string());
+        let mut problem = Problem::usage(error.to_string());
         problem.hint = error.hint();
         problem.into()
     })

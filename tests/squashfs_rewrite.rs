@@ -292,7 +292,12 @@ fn unsquashfs_takes_the_same_files_out_and_the_new_ones() {
                 .map(str::to_owned)
                 .collect()
         };
-        assert_eq!(options(&bytes), options(&new), "{what}");
+        let mut now = options(&new);
+        if what.contains("-no-fragments") {
+            // An image without any has no policy for them; the new modules bring some.
+            now.retain(|line| !line.starts_with("Always"));
+        }
+        assert_eq!(options(&bytes), now, "{what}");
     }
 }
 

@@ -13,7 +13,7 @@
 //! | `prepare` | all of one platform, checked before anything is made |
 //! | `steps` | squashfs images, the index of modules, firmware |
 //! | `compose` | initramfs and unified kernel image, planned of these |
-//! | [`build`] | all of it, in order |
+//! | [`mod@build`] | all of it, in order |
 //! | `packed` | the form that a profile wants its file in |
 //!
 //! The order is the point, as everywhere: what is given is taken out and checked before the first byte is

@@ -93,7 +93,7 @@ fn label((source, _): &(Source, String), platform: &Platform) -> Result<Option<S
         Source::Folder(_) | Source::Files(_) => Ok(None),
         Source::Image(image) => {
             let one = image_for_or_any(image, platform)?;
-            Ok(one.config.label(VERSION_LABEL).map(str::to_owned))
+            Ok(one.config.label(VERSION_LABEL).filter(|label| !label.is_empty()).map(str::to_owned))
         }
     }
 }

@@ -9,7 +9,7 @@ mod support;
 use std::fs;
 
 use support::installer::{
-    ASSETS, Image, Inputs, RELEASE, append, assets, below, bytes, docker_archive, extension, extension_for,
+    Image, Inputs, RELEASE, append, assets, below, bytes, docker_archive, extension, extension_for,
 };
 use support::{Ran, World, testdata};
 

@@ -69,7 +69,7 @@ fn each_kind_of_output_has_upstreams_name_and_is_what_it_should_be() {
     let archive = untar(&out("installer-amd64.tar")[..]);
     let manifest: serde_json::Value = serde_json::from_slice(&archive["manifest.json"].1).unwrap();
     let layer = &archive[manifest[0]["Layers"][1].as_str().unwrap()].1;
-    let layer = untar(&layer[..]); // plain: everything in it is compressed already
+    let layer = untar(flate2::read::MultiGzDecoder::new(&layer[..])); // as the base's is
     assert!(layer[&format!("{ASSETS}/vmlinuz.efi")].1 == out("metal-amd64-uki.efi"));
 }
 

@@ -28,4 +28,4 @@ pub use decode::{OneStream, WINDOW_LOG_MAX, decoder, decoder_of};
 pub(in crate::archive) use encoder::is_dense;
 pub use encoder::{Compression, CompressionError, Encoder};
 pub use one_frame::{one_xz_stream, one_zstd_frame};
-pub use stored::{stored_xz, stored_zstd};
+pub use stored::{stored_gzip, stored_xz, stored_zstd};

@@ -109,10 +109,23 @@ impl Image {
         Self::of_platform(layout, "amd64")
     }
 
+    /// The one of that name.
+    pub fn open_tag(layout: &Path, tag: &str) -> Self {
+        Self::read(layout, Some(tag), "amd64")
+    }
+
     /// The one for an architecture, if there is an index.
     pub fn of_platform(layout: &Path, architecture: &str) -> Self {
+        Self::read(layout, None, architecture)
+    }
+
+    fn read(layout: &Path, tag: Option<&str>, architecture: &str) -> Self {
         let index: Value = serde_json::from_slice(&fs::read(layout.join("index.json")).unwrap()).unwrap();
-        let mut digest = index["manifests"][0]["digest"].as_str().unwrap().to_owned();
+        let named = |one: &&Value| {
+            tag.is_none_or(|tag| one["annotations"]["org.opencontainers.image.ref.name"] == tag)
+        };
+        let entry = index["manifests"].as_array().unwrap().iter().find(named).unwrap();
+        let mut digest = entry["digest"].as_str().unwrap().to_owned();
         let mut manifest: Value = serde_json::from_slice(&blob(layout, &digest)).unwrap();
         if let Some(images) = manifest["manifests"].as_array() {
             let own = images.iter().find(|image| image["platform"]["architecture"] == architecture);

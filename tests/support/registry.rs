@@ -218,8 +218,10 @@ impl Reply {
             bytes.extend(&self.body);
         }
         stream.write_all(&bytes).and_then(|()| stream.flush()).ok()?;
-        while self.stall && method != "HEAD" {
-            std::thread::park(); // until the process ends
+        if self.stall && method != "HEAD" {
+            loop {
+                std::thread::park(); // until the process ends
+            }
         }
         (!self.cut && !self.unannounced).then_some(())
     }

@@ -6,16 +6,19 @@
 //! | [`module`] | the facts of one module: name, machine, vermagic, aliases, signature state |
 //! | [`symbols`] | what a module exports and imports |
 //! | [`mod@depmod`] | the index files of a tree of modules |
+//! | [`mod@abridge`] | a module without what no index needs |
 //! | [`compressed`] | telling a compressed module, and unpacking it |
 //!
 //! Everything here reads untrusted bytes: a file is a module, or an error says why it is none.
 
+pub mod abridge;
 pub mod compressed;
 pub mod depmod;
 pub mod elf;
 pub mod module;
 pub mod symbols;
 
+pub use abridge::abridge;
 pub use compressed::{Compression, UnpackError, unpack};
 pub use depmod::{Depmod, DepmodError, Options, depmod};
 pub use elf::{Elf, Machine, ModuleError, NotAModule};

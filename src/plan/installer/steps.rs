@@ -13,9 +13,10 @@ use crate::base::{Activity, Content, Epoch, chain, json};
 use crate::boot::Kernel;
 use crate::check::{self, Report};
 use crate::image::Descriptor;
+use crate::kmod::abridge;
 use crate::kmod::depmod::Issue;
 use crate::plan::error::{Error, Problem};
-use crate::plan::flatten::packed_tree;
+use crate::plan::flatten::{Sink, packed_tree};
 use crate::plan::run::{Context, Plan};
 use crate::plan::squashfs::squashfs;
 use crate::plan::step::{Outputs, Step, StepId};
@@ -96,7 +97,8 @@ pub(super) fn base<'p>(plan: &mut Plan<'p>, file: &'p File, folder: Option<&'sta
             (Some(folder), Some(content)) => {
                 let image = Image::open(content).map_err(|error| unusable(file, &error))?;
                 packed_tree(context, |sink| {
-                    let tree = squashfs::read_tree(&image, folder, &context.workers, sink);
+                    let mut sink = |reader: &mut dyn Read, size: u64| without_code(reader, size, sink);
+                    let tree = squashfs::read_tree(&image, folder, &context.workers, &mut sink);
                     let tree = tree.map_err(|error| unusable(file, &error))?;
                     Ok(TreeInput::of(tree, BTreeMap::new()))
                 })?
@@ -105,12 +107,27 @@ pub(super) fn base<'p>(plan: &mut Plan<'p>, file: &'p File, folder: Option<&'sta
         };
         Ok(outputs.with_value("base", text(&facts)))
     };
-    let step = Step::new("initramfs", 1, file.origin.as_str(), run);
+    let step = Step::new("initramfs", 2, file.origin.as_str(), run);
     plan.add(
         step.parameter("initramfs", file.digest)
             .parameter("folder", folder.unwrap_or_default())
             .total(file.content.len()),
     )
+}
+
+/// Hands a file on to `sink`: a module without its code, since all that is asked of it is its place in the
+/// index, and most of its bytes need not be written, hashed and synced.
+fn without_code(reader: &mut dyn Read, size: u64, sink: &mut Sink<'_>) -> io::Result<Content> {
+    /// No module of any kernel is as large; what is goes on as it is.
+    const MODULE_MAX: u64 = 64 << 20;
+    let mut start = Vec::new();
+    reader.take(4).read_to_end(&mut start)?;
+    if start != b"\x7fELF" || size > MODULE_MAX {
+        return sink(&mut start.as_slice().chain(reader), size);
+    }
+    reader.read_to_end(&mut start)?;
+    let module = abridge(start);
+    sink(&mut module.as_slice(), module.len() as u64)
 }
 
 /// What is asked of a base's initramfs.

@@ -15,7 +15,7 @@ use std::process::{Command, Stdio};
 
 use support::judge::{judge, judge_at};
 use support::modules::{AMD64, ARM64, folder_of};
-use support::{Ran, World, judged};
+use support::{World, judged};
 use talosmith::archive::compress::Codec;
 use talosmith::base::{Content, Epoch};
 use talosmith::boot::kernel::{Form, Kernel, KernelConfig};

@@ -568,6 +568,20 @@ fn a_base_in_the_same_registry_is_mounted_and_never_sent() {
 }
 
 #[test]
+fn layers_of_a_base_stay_unless_they_hold_boot_assets_alone() {
+    let Some(fixture) = Fixture::new("boot") else { return };
+    let world = World::new();
+    for (tag, count) in [("two-layers", 2), ("three-layers", 3)] {
+        let inputs = Inputs { base: fixture.image("base", tag), ..Inputs::tiny() };
+        let output = format!("oci:{tag}");
+        world.ok(&inputs.words(&[], &["-o", &output]));
+        let (base, made) = (Image::open_tag(&fixture.0.join("base"), tag), Image::open(&world.path(tag)));
+        assert_eq!(made.layers().len(), count + 1, "{tag}");
+        assert_eq!(made.layers()[..count], base.layers()[..], "{tag}");
+    }
+}
+
+#[test]
 fn an_index_of_both_platforms_holds_an_installer_for_each() {
     let Some(fixture) = Fixture::new("debian") else { return };
     let (Some(skopeo), Some(objcopy), Some(cpio)) = (judge("skopeo"), judge("objcopy"), judge("cpio")) else {

@@ -158,6 +158,15 @@ fn the_bases_layers_come_first_and_keep_their_digests() {
 }
 
 #[test]
+fn of_an_installer_as_base_the_boot_assets_are_replaced() {
+    let (world, tiny) = (World::new(), Inputs::tiny());
+    let wanted = world.digest(&tiny.words(&[&my_module()], &["-o", "oci:out"]));
+    world.ok(&tiny.words(&[], &["-o", "oci:plain"]));
+    let inputs = Inputs { base: "oci:plain".to_owned(), ..tiny };
+    assert_eq!(world.digest(&inputs.words(&[&my_module()], &["-o", "oci:again"])), wanted);
+}
+
+#[test]
 fn the_assets_layer_holds_two_files_and_nothing_else() {
     let (world, tiny) = (World::new(), Inputs::tiny());
     world.ok(&tiny.words(&[&my_module()], &["-o", "oci:out"]));

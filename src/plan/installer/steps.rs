@@ -26,7 +26,7 @@ use crate::talos::extension::modules_dir;
 use crate::talos::initramfs::firmware_segment;
 use crate::talos::initramfs::overview::{Overview, ROOTFS};
 use crate::talos::modules_dep::Input;
-use crate::talos::version::{Feature, Tag};
+use crate::talos::version::{Architecture, Feature, Tag};
 
 /// A blob of no registered type.
 const BYTES: &str = "application/octet-stream";
@@ -42,6 +42,26 @@ pub(super) struct KernelFacts {
     pub(super) efi: bool,
     /// Codecs of initramfs and squashfs images that it was built with; `None` if it does not say.
     pub(super) codecs: Option<KernelCodecs>,
+}
+
+impl KernelFacts {
+    /// Whether it is for this architecture and, if it goes into a unified kernel image, can be started by
+    /// firmware.
+    pub(super) fn check(&self, file: &File, wanted: Architecture, starts: bool) -> Result<(), Error> {
+        if self.machine != wanted.go() {
+            return Err(Problem::new(format!(
+                "the kernel {} is for {}, and the installer for {wanted}",
+                file.origin, self.machine
+            ))
+            .into());
+        }
+        if starts && !self.efi {
+            return Err(Problem::new(format!("the kernel {} has no EFI stub", file.origin))
+                .hint("build it with `CONFIG_EFI_STUB`: a unified kernel image starts it by that")
+                .into());
+        }
+        Ok(())
+    }
 }
 
 /// See [`KernelFacts::codecs`].

@@ -152,6 +152,15 @@ fn unknown_keys_and_values_are_errors_with_a_suggestion() {
 }
 
 #[test]
+fn a_profile_that_wants_plain_http_is_told_to_say_so() {
+    let world = World::new();
+    let text = "arch: amd64\nplatform: metal\nversion: v1.11.3\noutput:\n  kind: cmdline\ninput:\n  baseInstaller:\n    \
+                imageRef: registry.example.com/base:1\n    forceInsecure: true\n";
+    document(&world, text, &[]).failed(2, &["registry.example.com/base:1", "--insecure"]);
+    assert_eq!(document(&world, text, &["--insecure"]).code, 0);
+}
+
+#[test]
 fn what_is_not_there_yet_is_refused_clearly() {
     let (world, tiny) = (World::new(), Inputs::tiny());
     for (profile, what) in [

@@ -32,12 +32,31 @@ const PROFILE_LIMIT: u64 = 1 << 20;
 
 pub(super) fn run(args: &Imager, options: &Options, printer: &Printer) -> Result<Outcome, Failure> {
     let profile = resolve(args, options)?;
+    refuse_insecure(&profile, options)?;
     if args.tar_to_stdout {
         return to_stdout(args, &profile, options, printer);
     }
     let built = make(args, &profile, &args.output, options, printer)?;
     print(&built, printer)?;
     Ok(Outcome::Done)
+}
+
+/// Plain HTTP is spoken to all registries or to none but loopback: a profile that wants it for one must not be
+/// met with TLS errors later, nor silently have it for all.
+fn refuse_insecure(profile: &Resolved, options: &Options) -> Result<(), Failure> {
+    let overlay = profile.overlay.iter().flat_map(|overlay| [&overlay.image, &overlay.installer]);
+    let mut all = profile.extensions.iter().chain([&profile.base_installer]).chain(overlay);
+    let wanted = all.find_map(|source| match source {
+        ContainerSource::Registry { image, insecure: true } => Some(image),
+        _ => None,
+    });
+    match wanted.filter(|_| !options.insecure) {
+        Some(image) => {
+            Err(Failure::usage(format!("the profile wants plain HTTP for `{image}` (`forceInsecure`)"))
+                .hint(Some("say `--insecure`, which allows it for every registry of this run".to_owned())))
+        }
+        None => Ok(()),
+    }
 }
 
 /// The profile with its base, the flags, and everything decided.

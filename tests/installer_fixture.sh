@@ -328,7 +328,8 @@ packages() { # KIND
     echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian $VERSION_CODENAME non-free-firmware main" \
         >"$judges/debian/firmware.list"
     apt_options="-o Dir::Etc::sourcelist=$judges/debian/firmware.list -o Dir::Etc::sourceparts=/dev/null"
-    unpacked amd64 "$judges/debian/firmware" firmware-misc-nonfree amd64-microcode intel-microcode
+    unpacked amd64 "$judges/debian/firmware" firmware-misc-nonfree amd64-microcode intel-microcode || return 1
+    apt_options=
 }
 
 [ $# -gt 0 ] || { sed -n 's/^# \(installer_fixture.sh .*\)/usage: \1/p' "$0" >&2; exit 2; }

@@ -1,5 +1,7 @@
 //! What is wrong with a whole tree of modules: the issues of [`mod@crate::kmod::depmod`] as findings.
 
+use std::collections::BTreeMap;
+
 use super::finding::{Finding, Report, Severity};
 use super::rules::Code;
 use crate::archive::tree::file_name;
@@ -8,9 +10,33 @@ use crate::kmod::depmod::Issue;
 /// Symbols and modules that are named in a message; the others are counted.
 const NAMED: usize = 5;
 
-/// The findings for these issues.
+/// The findings for these issues. Of a module that many need and that is not there, one finding speaks for
+/// all of them.
 pub fn report(issues: &[Issue]) -> Report {
-    Report::new(issues.iter().map(finding).collect())
+    let mut needed: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    let mut findings = Vec::new();
+    for issue in issues {
+        match issue {
+            Issue::NoDependency { path, needs } => needed.entry(needs).or_default().push(path),
+            _ => findings.push(finding(issue)),
+        }
+    }
+    findings.extend(needed.into_iter().filter_map(|(needs, paths)| {
+        let (first, rest) = paths.split_first()?;
+        Some(missing(needs, first, rest.len()))
+    }));
+    Report::new(findings)
+}
+
+/// A module that is not there, the first that needs it, and how many more do.
+fn missing(needs: &str, first: &str, more: usize) -> Finding {
+    let who = match more {
+        0 => format!("module `{}` needs", file_name(first)),
+        more => format!("module `{}` and {more} more need", file_name(first)),
+    };
+    Finding::new(Code::ModuleDependency, format!("{who} module `{needs}`, which is not there"))
+        .at(first)
+        .hint(format!("add `{needs}.ko` of the same kernel build"))
 }
 
 /// The finding for one issue. Its path is that of the tree of modules.
@@ -22,10 +48,7 @@ pub fn finding(issue: &Issue) -> Finding {
             .hint("it is in the index, alone, as kmod leaves it; the kernel will not load it"),
         Issue::Loop { paths } => looped(paths),
         Issue::Unresolved { symbols, .. } => unresolved(about, symbols),
-        Issue::NoDependency { needs, .. } => {
-            about(Code::ModuleDependency, &format!("needs module `{needs}`, which is not there"))
-                .hint(format!("add `{needs}.ko` of the same kernel build"))
-        }
+        Issue::NoDependency { path, needs } => missing(needs, path, 0),
         Issue::Version { symbol, exporter, wanted, exported, .. } => {
             let by = exporter.as_deref().map_or("the kernel", file_name);
             about(
@@ -119,6 +142,15 @@ mod tests {
                 .1
                 .ends_with("needs 7 symbols that nothing exports: `s0`, `s1`, `s2`, `s3`, `s4` and 2 more")
         );
+    }
+
+    #[test]
+    fn one_finding_speaks_for_all_that_need_a_module() {
+        let issue = |path: &str| Issue::NoDependency { path: path.to_owned(), needs: "c".to_owned() };
+        let found = report(&[issue("k/a.ko"), issue("k/b.ko")]);
+        let messages: Vec<&str> = found.findings().iter().map(|finding| finding.message.as_str()).collect();
+        assert_eq!(messages, ["module `a.ko` and 1 more need module `c`, which is not there"]);
+        assert_eq!(found.findings()[0].path.as_deref(), Some("k/a.ko"));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::error::Error;
+use super::inspect_boot::{BootLine, boot_lines};
 use super::run::Context;
 use super::subject::{Contents, Subject, load};
 use crate::archive::tree::{self, Entry, Kind as EntryKind};
@@ -52,6 +53,8 @@ pub struct Inspection {
     pub extension: Option<Manifest>,
     /// The modules of an extension.
     pub modules: Vec<ModuleLine>,
+    /// What boots, by architecture: of an installer or imager.
+    pub boot: Vec<BootLine>,
     /// All paths.
     pub files: Vec<FileLine>,
 }
@@ -96,20 +99,21 @@ pub fn inspect(
     reference: &Reference,
     platform: Option<&Platform>,
 ) -> Result<Inspected, Error> {
-    let (root, subjects) = load(context, reference, platform, Contents::OfExtensions)?;
+    let (root, subjects) = load(context, reference, platform, Contents::ToInspect)?;
     Ok(Inspected {
         digest: root.as_ref().map(|root| root.descriptor.digest),
         media_type: root.as_ref().map(crate::image::Document::media_type),
-        images: subjects.iter().map(inspection).collect(),
+        images: subjects.iter().map(inspection).collect::<Result<_, _>>()?,
     })
 }
 
-fn inspection(subject: &Subject) -> Inspection {
+fn inspection(subject: &Subject) -> Result<Inspection, Error> {
     let image = subject.image.as_ref();
     let is_extension = subject.kind == Kind::Extension;
     let manifest = subject.files.tree.get(MANIFEST).and_then(Entry::content).filter(|_| is_extension);
     let config = image.map(|image| &image.config);
-    Inspection {
+    let boots = matches!(subject.kind, Kind::Installer | Kind::Imager);
+    Ok(Inspection {
         kind: subject.kind,
         platform: image.and_then(|image| image.platform.as_ref()).map(ToString::to_string),
         manifest_digest: image.map(|image| image.document.descriptor.digest),
@@ -122,8 +126,9 @@ fn inspection(subject: &Subject) -> Inspection {
             .and_then(|bytes| Manifest::parse(&bytes).ok())
             .map(|(manifest, _)| manifest),
         modules: if is_extension { modules(subject) } else { Vec::new() },
+        boot: if boots { boot_lines(&subject.files)? } else { Vec::new() },
         files: subject.files.tree.iter().map(|(path, entry)| file(path, entry)).collect(),
-    }
+    })
 }
 
 fn modules(subject: &Subject) -> Vec<ModuleLine> {

@@ -10,6 +10,7 @@
 pub mod assemble;
 pub mod check;
 pub mod copy;
+pub mod custom_imager;
 pub mod depmod;
 pub mod diff;
 pub mod error;
@@ -17,6 +18,7 @@ pub mod extension;
 pub mod flatten;
 pub mod gather;
 pub mod inspect;
+pub mod inspect_boot;
 pub mod installer;
 pub mod one_image;
 pub mod outputs;

@@ -44,14 +44,19 @@ pub struct ImageFacts {
     pub config: ConfigFile,
 }
 
-/// Whether contents of files are needed.
+/// Whose contents are needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Contents {
     /// Of extensions only: other kinds are large, and nobody has asked for a file of theirs.
     OfExtensions,
+    /// Of extensions, and of what boots in installers and imagers.
+    ToInspect,
     /// Of everything.
     All,
 }
+
+/// Where installers and imagers have what boots.
+pub const BOOT_ASSETS: &str = "usr/install";
 
 /// Loads what `reference` names: one subject for each platform of an index, or for the one that is
 /// asked for.
@@ -114,11 +119,23 @@ fn subject(context: &Context, one: OneImage<'_>, contents: Contents) -> Result<S
     let entrypoint = one.config.entrypoint();
     let listing = match contents {
         Contents::All => None,
-        Contents::OfExtensions => Some(list(context, &one)?),
+        Contents::OfExtensions | Contents::ToInspect => Some(list(context, &one)?),
     };
     let files = match listing {
-        Some(files) if kind_of(entrypoint, &files.tree) != Kind::Extension => files,
-        _ => with_contents(context, &one)?,
+        None => with_contents(context, &one, "")?,
+        Some(mut files) => match kind_of(entrypoint, &files.tree) {
+            Kind::Extension => with_contents(context, &one, "")?,
+            Kind::Installer | Kind::Imager if contents == Contents::ToInspect => {
+                let taken = with_contents(context, &one, BOOT_ASSETS)?;
+                for (path, entry) in taken.tree.below(BOOT_ASSETS) {
+                    if let Some(listed) = files.tree.get_mut(path) {
+                        *listed = entry.clone();
+                    }
+                }
+                files
+            }
+            _ => files,
+        },
     };
     let kind = kind_of(entrypoint, &files.tree);
     let platform = one.config.platform().or_else(|| one.document.descriptor.platform.clone());
@@ -127,11 +144,10 @@ fn subject(context: &Context, one: OneImage<'_>, contents: Contents) -> Result<S
     Ok(Subject { reference, kind, image: Some(ImageFacts { platform, document, manifest, config }), files })
 }
 
-/// The kind of an image, and its paths.
-pub fn kind_of_image(context: &Context, one: &OneImage<'_>) -> Result<(Kind, Vec<String>), Error> {
+/// The kind of an image, and its paths without their contents.
+pub fn kind_of_image(context: &Context, one: &OneImage<'_>) -> Result<(Kind, TreeInput), Error> {
     let listed = list(context, one)?;
-    let paths = listed.tree.iter().map(|(path, _)| path.to_owned()).collect();
-    Ok((kind_of(one.config.entrypoint(), &listed.tree), paths))
+    Ok((kind_of(one.config.entrypoint(), &listed.tree), listed))
 }
 
 /// The kind of a flattened image.
@@ -140,9 +156,9 @@ pub fn kind_of(entrypoint: &[String], tree: &Tree) -> Kind {
     Kind::of(entrypoint, &paths)
 }
 
-fn with_contents(context: &Context, one: &OneImage<'_>) -> Result<TreeInput, Error> {
+fn with_contents(context: &Context, one: &OneImage<'_>, wanted: &str) -> Result<TreeInput, Error> {
     let mut plan = Plan::new();
-    let step = flatten::add(&mut plan, one, "");
+    let step = flatten::add(&mut plan, one, wanted);
     let outputs = plan.run(context)?;
     flatten::tree(context, step.outputs(&outputs)?, &one.image.reference.to_string())
 }

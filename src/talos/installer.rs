@@ -4,10 +4,7 @@
 //! assets below `usr/install/<arch>/`, and one for a board's overlay (see [`super::overlay`]). Nothing is
 //! kept of the base's configuration but how the installer starts.
 
-use serde_json::{Map, Value, json};
-
 use super::version::{Architecture, Feature, Tag};
-use crate::base::{self, Digest, Epoch};
 use crate::image::RegistryReference;
 use crate::image::reference::ReferenceError;
 
@@ -71,71 +68,10 @@ pub fn assets(talos: &Tag, secure_boot: bool, architecture: Architecture) -> [(A
 }
 
 /// How many of the base's layers, counted from the lowest, are kept. A base of two layers is an installer
-/// whose second layer is another assets layer, which is left out; every other base is kept whole.
-pub fn kept_layers(base: usize) -> usize {
-    if base == 2 { 1 } else { base }
-}
-
-/// What made a layer, for the history.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LayerRole {
-    /// A layer of the base.
-    Base,
-    /// The boot assets.
-    Assets,
-    /// A board's overlay.
-    Overlay,
-}
-
-impl LayerRole {
-    fn created_by(self) -> &'static str {
-        match self {
-            Self::Base => "talosmith installer: base",
-            Self::Assets => "talosmith installer: boot assets",
-            Self::Overlay => "talosmith installer: overlay",
-        }
-    }
-}
-
-/// The base's configuration cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum InstallerError {
-    /// It is no JSON object.
-    #[error("the configuration of the base image is no JSON object")]
-    Json(#[source] serde_json::Error),
-    /// Its part `config` is none.
-    #[error("`config` in the configuration of the base image is no JSON object")]
-    Config,
-}
-
-/// Makes the image's configuration: of the base's the object `config` alone (`Env`, `Entrypoint`, `Labels`,
-/// `WorkingDir` …), one entry of history for each layer. The same values give the same bytes.
-pub fn config(
-    base: &[u8],
-    architecture: Architecture,
-    created: Epoch,
-    layers: &[(Digest, LayerRole)],
-) -> Result<Vec<u8>, InstallerError> {
-    let mut base: Map<String, Value> = serde_json::from_slice(base).map_err(InstallerError::Json)?;
-    let inner = match base.remove("config") {
-        Some(Value::Object(inner)) => inner,
-        Some(Value::Null) | None => Map::new(),
-        Some(_) => return Err(InstallerError::Config),
-    };
-    let created = created.to_string();
-    let history =
-        |(_, role): &(Digest, LayerRole)| json!({"created": created, "created_by": role.created_by()});
-    Ok(base::json::to_vec(&json!({
-        "architecture": architecture.go(),
-        "config": inner,
-        "created": created,
-        "history": layers.iter().map(history).collect::<Vec<_>>(),
-        "os": "linux",
-        "rootfs": {
-            "type": "layers",
-            "diff_ids": layers.iter().map(|(diff_id, _)| diff_id.to_string()).collect::<Vec<_>>(),
-        },
-    })))
+/// whose second layer is another assets layer, which is left out; every other base is kept whole. Upstream
+/// does not look what is in that layer; here one with other files than boot assets is kept.
+pub fn kept_layers(base: usize, second_holds_assets_alone: impl FnOnce() -> bool) -> usize {
+    if base == 2 && second_holds_assets_alone() { 1 } else { base }
 }
 
 /// The tag of the image in a docker archive: the name of the base, as upstream gives it. The digest of a
@@ -183,6 +119,7 @@ impl Official {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::Digest;
     use crate::talos::output::OutputKind;
 
     /// See `testdata/talos/NOTICE`.
@@ -217,28 +154,8 @@ mod tests {
 
     #[test]
     fn the_second_of_two_base_layers_is_replaced() {
-        assert_eq!([0, 1, 2, 3, 9].map(kept_layers), [0, 1, 1, 3, 9]);
-    }
-
-    #[test]
-    fn of_the_bases_configuration_only_how_it_starts_is_kept() {
-        let base = br#"{"architecture":"s390x","author":"x","config":{"Entrypoint":["/bin/installer"],
-            "Env":["PATH=/bin"],"Labels":{"b":"2","a":"1"},"WorkingDir":"/"},"created":"2024-01-01T00:00:00Z",
-            "history":[{},{}],"os":"plan9","rootfs":{"type":"layers","diff_ids":[]}}"#;
-        let diff_id = Digest::of(b"x");
-        let layers = [(diff_id, LayerRole::Base), (diff_id, LayerRole::Assets)];
-        let bytes = config(base, Architecture::Arm64, Epoch::default(), &layers).unwrap();
-        let expected = format!(
-            r#"{{"architecture":"arm64","config":{{"Entrypoint":["/bin/installer"],"Env":["PATH=/bin"],"Labels":{{"a":"1","b":"2"}},"WorkingDir":"/"}},"created":"1970-01-01T00:00:00Z","history":[{{"created":"1970-01-01T00:00:00Z","created_by":"talosmith installer: base"}},{{"created":"1970-01-01T00:00:00Z","created_by":"talosmith installer: boot assets"}}],"os":"linux","rootfs":{{"diff_ids":["{diff_id}","{diff_id}"],"type":"layers"}}}}"#
-        );
-        assert_eq!(String::from_utf8(bytes).unwrap().trim_end(), expected);
-        let bare = config(br#"{"config":null}"#, Architecture::Amd64, Epoch::default(), &[]).unwrap();
-        assert!(String::from_utf8(bare).unwrap().contains(r#""config":{},"#));
-        assert!(matches!(
-            config(br#"{"config":[]}"#, Architecture::Amd64, Epoch::default(), &[]),
-            Err(InstallerError::Config)
-        ));
-        assert!(config(b"[", Architecture::Amd64, Epoch::default(), &[]).is_err());
+        assert_eq!([0, 1, 2, 3, 9].map(|count| kept_layers(count, || true)), [0, 1, 1, 3, 9]);
+        assert_eq!(kept_layers(2, || false), 2);
     }
 
     #[test]

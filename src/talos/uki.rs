@@ -218,7 +218,7 @@ mod tests {
     fn there_are_no_images_before_1_5_and_splash_and_profiles_may_be_left_out() {
         assert!(order(&Version::new(1, 4, 9), true).is_empty());
         let parts = Parts {
-            version: Version::new(1, 10, 0),
+            talos: Version::new(1, 10, 0).into(),
             kernel: Content::memory(*b"-"),
             release: "6".to_owned(),
             initrd: Content::memory(*b"-"),
@@ -236,7 +236,7 @@ mod tests {
 
     #[test]
     fn the_id_of_an_os_release_has_no_blanks() {
-        let text = os_release("Acme Talos", &Version::new(1, 2, 3));
+        let text = os_release("Acme Talos", "v1.2.3");
         assert!(text.starts_with("NAME=\"Acme Talos\"\nID=acme_talos\nVERSION_ID=v1.2.3\n"), "{text}");
     }
 }

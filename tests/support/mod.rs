@@ -4,6 +4,7 @@
 #![allow(dead_code, clippy::unwrap_used, clippy::panic, clippy::print_stdout, unreachable_pub)]
 
 pub mod docker_registry;
+pub mod installer;
 pub mod judge;
 pub mod modules;
 pub mod registry;

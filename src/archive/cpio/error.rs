@@ -39,9 +39,6 @@ pub enum Refusal {
     /// `lib/decompress_unzstd.c`.
     #[error("the window is larger than 128 MiB")]
     Window,
-    /// An archive without its trailer: hard links would go on into the next one.
-    #[error("the archive has no trailer")]
-    NoTrailer,
     /// The segment ends within a member. One archive in several zstd frames looks like that: each
     /// frame is a segment of its own.
     #[error("the archive is cut by the end of its segment")]
@@ -129,6 +126,13 @@ pub enum ReadError {
 }
 
 impl ReadError {
+    /// An archive ends, or something else begins, where its trailer should be. Linux itself takes that
+    /// (seen with 6.12), but carries its hard links on into the next archive, and other readers do not
+    /// take it: it is an archive that was cut between two members.
+    pub(super) fn no_trailer(place: Place) -> Self {
+        Self::Header { place, why: "the archive has no trailer".to_owned() }
+    }
+
     pub(super) fn refused(place: Place, refusal: Refusal) -> Self {
         Self::Refused { place, refusal }
     }

@@ -233,13 +233,17 @@ impl Walk<'_> {
         if got < HEADER {
             // Whatever could be a header's beginning was cut; nothing, NUL bytes or a stranger was none.
             let begun = bytes.get(..got.clamp(1, 6)) == b"070701".get(..got.clamp(1, 6));
-            return Err(ReadError::refused(place, if begun { Refusal::Cut } else { Refusal::NoTrailer }));
+            return Err(if begun {
+                ReadError::refused(place, Refusal::Cut)
+            } else {
+                ReadError::no_trailer(place)
+            });
         }
         let header = match Header::parse(&bytes) {
             Ok(header) => header,
             // An archive that another thing follows.
             Err(_) if !bytes.starts_with(b"0707") && place.at > place.start() => {
-                return Err(ReadError::refused(place, Refusal::NoTrailer));
+                return Err(ReadError::no_trailer(place));
             }
             Err(why) => return Err(ReadError::Header { place, why: why.to_owned() }),
         };

@@ -3,9 +3,9 @@
 //! | file | what |
 //! |---|---|
 //! | [`read`] | the kernel: architecture, release, payload |
-//! | [`form`] | the forms of kernel images, and where their payload lies |
-//! | [`scan`] | one pass over the unpacked image for all that is looked for in it |
-//! | [`banner`] | the line with which it will greet |
+//! | `form` | the forms of kernel images, and where their payload lies |
+//! | `scan` | one pass over the unpacked image for all that is looked for in it |
+//! | `banner` | the line with which it will greet |
 //! | [`config`] | the configuration that it was built with |
 //! | [`vermagic`] | what it holds modules against |
 //! | [`keys`] | the keys that it trusts |

@@ -3,7 +3,7 @@
 //! | file | what |
 //! |---|---|
 //! | [`read`] | headers and sections |
-//! | [`append`] | the plan of a file with more sections |
+//! | [`mod@append`] | the plan of a file with more sections |
 //!
 //! Only PE32+ is known, which is all that 64-bit firmware loads.
 

@@ -54,6 +54,9 @@ pub enum PeError {
         /// The length of the file.
         len: u64,
     },
+    /// Sections share bytes, which no linker does. Taking such a file apart would multiply it.
+    #[error("its sections have more bytes together than the file")]
+    Overlap,
     /// The bytes cannot be read.
     #[error("it cannot be read")]
     Read(#[from] io::Error),
@@ -154,8 +157,16 @@ impl Pe {
         if table.len() != usize::from(count) * SECTION_LEN {
             return Err(PeError::Truncated("section table"));
         }
-        let sections = table.chunks_exact(SECTION_LEN).map(|bytes| Section::parse(bytes, content));
-        let sections = sections.collect::<Result<_, _>>()?;
+        let mut sections = Vec::new();
+        let mut sum = 0u64;
+        for bytes in table.chunks_exact(SECTION_LEN) {
+            let section = Section::parse(bytes, content)?;
+            sum += u64::from(section.raw_size); // 512 numbers of 32 bits
+            if sum > content.len() {
+                return Err(PeError::Overlap);
+            }
+            sections.push(section);
+        }
         let machine = Machine::of_pe(machine);
         Ok(Self { content: content.clone(), header, header_offset, machine, sections })
     }

@@ -1,8 +1,8 @@
 //! Which stub an image begins with, and what it can do.
 //!
-//! Systemd's EFI programs carry a line `#### LoaderInfo: NAME VERSION ####` (systemd:
-//! src/boot/efi-string.h, `DECLARE_NOALLOC_SECTION`, and "sdmagic" in src/boot/stub.c), in a section of
-//! its own, or in `.data` where `objcopy` made one section of all (version 252 for arm64).
+//! Systemd's EFI programs carry a line `#### LoaderInfo: NAME VERSION ####` (systemd: src/boot/stub.c), in
+//! a section `.sdmagic` of its own, or in `.data` where `objcopy` made one section of all (version 252 for
+//! arm64).
 
 use std::io;
 
@@ -54,7 +54,7 @@ impl StubInfo {
     }
 
     /// Whether it is a stub that knows profiles. One that does not takes the last of all sections of a
-    /// name, and so starts the kernel with the command line of the last profile.
+    /// name, and so starts the kernel with the command line of the last profile (seen with 252).
     pub fn knows_profiles(&self) -> bool {
         let digits = self.version.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
         self.name == "systemd-stub" && digits.parse::<u32>().is_ok_and(|version| version >= PROFILES_SINCE)

@@ -9,8 +9,9 @@ use super::super::failure::{Failure, Outcome};
 use super::super::options::{self, Options};
 use super::super::printer::Printer;
 use crate::base::printable;
-use crate::base::units::size;
+use crate::base::units::{count, size};
 use crate::plan::inspect::{Inspection, ModuleLine, inspect};
+use crate::plan::inspect_boot::BootLine;
 
 pub(super) fn run(args: &Inspect, options: &Options, printer: &Printer) -> Result<Outcome, Failure> {
     let reference = options::reference(&args.reference)?;
@@ -66,6 +67,9 @@ fn show(one: &Inspection, files: bool, text: &mut String) {
     for module in &one.modules {
         line("module", &shown(module));
     }
+    for boot in &one.boot {
+        show_boot(boot, &mut line);
+    }
     if files {
         for file in &one.files {
             let target = file.target.as_ref().map(|target| format!(" -> {target}")).unwrap_or_default();
@@ -77,6 +81,42 @@ fn show(one: &Inspection, files: bool, text: &mut String) {
         }
     } else {
         line("files", &one.files.len().to_string());
+    }
+}
+
+fn show_boot(boot: &BootLine, line: &mut impl FnMut(&str, &str)) {
+    line("boots", &boot.architecture);
+    line("talos", boot.talos.as_deref().unwrap_or_default());
+    if let Some(kernel) = &boot.kernel {
+        line("kernel", &format!("{} ({}, {})", kernel.release, kernel.machine, kernel.codec));
+    }
+    for profile in &boot.profiles {
+        let name = profile.id.as_deref().map(|id| format!("{id}: ")).unwrap_or_default();
+        line("cmdline", &format!("{name}{}", profile.cmdline.as_deref().unwrap_or_default()));
+    }
+    for section in &boot.sections {
+        line("section", &format!("{:<9} {}", section.name, size(section.size)));
+    }
+    for segment in &boot.segments {
+        let members = count(usize::try_from(segment.members).unwrap_or(usize::MAX), "member");
+        line(
+            "initramfs",
+            &format!("{} {} at {}, {members}", segment.codec, size(segment.size), segment.offset),
+        );
+    }
+    for layer in &boot.extensions {
+        let codec = layer.codec.as_deref().unwrap_or("missing");
+        let bytes = layer.size.map(size).unwrap_or_default();
+        line("extension", &format!("{} {} ({}, {codec} {bytes})", layer.name, layer.version, layer.image));
+    }
+    if boot.firmware > 0 {
+        line("firmware", &count(boot.firmware, "file"));
+    }
+    for file in &boot.microcode {
+        line("microcode", file);
+    }
+    for problem in &boot.problems {
+        line("problem", problem);
     }
 }
 

@@ -128,8 +128,10 @@ pub(super) fn overlay_options(args: &Overlay) -> Result<Vec<(String, Any)>, Fail
                 put(key, Any::Text(text));
             }
             OverlayOption::Document(file) => {
-                let document = parse_options(&read(&file)?)
-                    .map_err(|error| Failure::input(format!("`--overlay-option {text}`: {error}")))?;
+                let document = parse_options(&read(&file)?).map_err(|error| {
+                    let hint = error.hint();
+                    Failure::input(format!("`--overlay-option {text}`: {error}")).hint(hint)
+                })?;
                 document.into_iter().for_each(|(key, value)| put(key, value));
             }
         }

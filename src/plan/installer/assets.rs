@@ -143,11 +143,11 @@ fn no_assets(
     reference: &str,
     architecture: Architecture,
 ) -> Result<Error, Error> {
-    let (kind, paths) = kind_of_image(context, one)?;
+    let (kind, files) = kind_of_image(context, one)?;
     if kind != Kind::Imager {
         return Ok(wrong_kind(reference, kind, Kind::Imager, "`--imager`").into());
     }
-    let has = |other: &Architecture| paths.iter().any(|path| *path == Asset::Initramfs.path(*other));
+    let has = |other: &Architecture| files.tree.get(&Asset::Initramfs.path(*other)).is_some();
     let others: Vec<&str> = Architecture::ALL.iter().filter(|other| has(other)).map(|own| own.go()).collect();
     Ok(Problem::new(format!("`{reference}` has no boot assets for {architecture}"))
         .detail(format!("it has those for {}", others.join(", ")))

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::source::{Source, image_for};
+use crate::archive::tree::is_below;
 use crate::base::Epoch;
 use crate::base::fsio::At as _;
 use crate::image::document::{DOCUMENT_LIMIT, Source as _};
@@ -11,7 +12,7 @@ use crate::plan::assemble;
 use crate::plan::error::{Error, Problem};
 use crate::plan::one_image::OneImage;
 use crate::plan::run::Context;
-use crate::plan::subject::kind_of_image;
+use crate::plan::subject::{BOOT_ASSETS, kind_of_image};
 use crate::talos::installer::kept_layers;
 use crate::talos::kind::Kind;
 
@@ -68,7 +69,8 @@ impl Base {
             .zip(one.config.diff_ids())
             .map(|(descriptor, diff_id)| Layer { descriptor: descriptor.clone(), diff_id })
             .collect();
-        let kept = kept_layers(layers.len());
+        let second = if layers.len() == 2 { holds_assets_alone(context, &one)? } else { false };
+        let kept = kept_layers(layers.len(), || second);
         Ok(Self {
             source: Arc::clone(image),
             reference: reference.to_owned(),
@@ -78,6 +80,17 @@ impl Base {
             created: one.created(),
         })
     }
+}
+
+/// Whether the last layer holds boot assets and nothing else.
+fn holds_assets_alone(context: &Context, one: &OneImage<'_>) -> Result<bool, Error> {
+    let (_, files) = kind_of_image(context, one)?;
+    let last = one.manifest.layers.last().map(|layer| layer.digest);
+    let mut own = files
+        .tree
+        .iter()
+        .filter(|(path, entry)| !entry.is_directory() && files.layers.get(*path).copied() == last);
+    Ok(own.all(|(path, _)| is_below(path, BOOT_ASSETS)))
 }
 
 /// An image without an index names its platform in its configuration alone.

@@ -62,7 +62,7 @@ impl<'a> Inputs<'a> {
         let label = imager.as_ref().map(|imager| label(imager, platform)).transpose()?.flatten();
         let base_label = base.as_ref().map(|base| self::label(base, platform)).transpose()?.flatten();
         let said = spec.talos.clone().or_else(|| label.as_deref().or(base_label.as_deref()).map(Tag::new));
-        let talos = said.ok_or_else(unknown_version)?;
+        let talos = said.ok_or_else(|| unknown_version(spec))?;
         let official = |image: Official| -> Result<(Source, String), Error> {
             let reference = image.reference(&talos).map_err(|error| {
                 Problem::new(error.to_string()).hint("name the image: `--imager`, `--base`")
@@ -93,16 +93,18 @@ fn label((source, _): &(Source, String), platform: &Platform) -> Result<Option<S
         Source::Folder(_) | Source::Files(_) => Ok(None),
         Source::Image(image) => {
             let one = image_for_or_any(image, platform)?;
-            Ok(one.config.label(VERSION_LABEL).map(str::to_owned))
+            Ok(one.config.label(VERSION_LABEL).filter(|label| !label.is_empty()).map(str::to_owned))
         }
     }
 }
 
-pub(super) fn unknown_version() -> Error {
-    Problem::new("the Talos version is not known")
-        .detail(format!("neither imager nor base has the label `{VERSION_LABEL}`"))
-        .hint("give it: `--talos v1.11.3`")
-        .into()
+pub(super) fn unknown_version(spec: &InstallerSpec) -> Error {
+    let problem = Problem::new("the Talos version is not known");
+    let problem = match (&spec.imager, &spec.base) {
+        (None, None) => problem.detail("no imager is named that would say its own"),
+        _ => problem.detail(format!("the images that are named have no label `{VERSION_LABEL}`")),
+    };
+    problem.hint("give it: `--talos v1.11.3`").into()
 }
 
 /// The boot assets that the output is made of.
@@ -194,12 +196,20 @@ impl Prepared {
             (assets, extensions)
         });
         let (assets, extensions) = (assets?, extensions?);
-        for asset in needed(spec, &talos, architecture) {
-            assets.get(asset)?;
+        let needed = needed(spec, &talos, architecture);
+        for asset in &needed {
+            assets.get(*asset)?;
         }
         let base = base.as_ref().map(|(source, reference)| Base::read(context, source, reference, platform));
         let base = base.transpose()?;
-        let (kernel, initramfs, modules) = read_assets(spec, context, &talos, &assets, &extensions)?;
+        let boot = read_assets(spec, context, &talos, &assets, &extensions)?;
+        if let Some(boot) = &boot {
+            boot.kernel.check(assets.get(Asset::Kernel)?, architecture, needed.contains(&Asset::Stub))?;
+        }
+        let (kernel, initramfs, modules) = match boot {
+            Some(BootFacts { kernel, initramfs, modules }) => (Some(kernel), Some(initramfs), modules),
+            None => (None, None, None),
+        };
         let created = extensions.iter().map(|extension| extension.created);
         let newest =
             created.chain([assets.created, base.as_ref().and_then(|base| base.created)]).max().flatten();
@@ -328,6 +338,13 @@ fn cmdline(
     Cmdline::new(&request).map_err(|error| Problem::new(error.to_string()).into())
 }
 
+/// What was read of kernel and initramfs.
+struct BootFacts {
+    kernel: KernelFacts,
+    initramfs: BaseFacts,
+    modules: Option<TreeInput>,
+}
+
 /// Reads kernel and initramfs, side by side.
 fn read_assets(
     spec: &InstallerSpec,
@@ -335,9 +352,9 @@ fn read_assets(
     talos: &Tag,
     assets: &Assets,
     extensions: &[Extension],
-) -> Result<(Option<KernelFacts>, Option<BaseFacts>, Option<TreeInput>), Error> {
+) -> Result<Option<BootFacts>, Error> {
     if !matches!(spec.output, Output::Installer(_) | Output::Uki(_) | Output::Initramfs(_)) {
-        return Ok((None, None, None));
+        return Ok(None);
     }
     let version = talos.version();
     let trees: Vec<(&str, &Tree)> =
@@ -350,5 +367,9 @@ fn read_assets(
     let outputs = plan.run(context)?;
     let base = base.outputs(&outputs)?;
     let modules = folder.map(|_| flatten::tree(context, base, &initramfs.origin)).transpose()?;
-    Ok((Some(steps::facts(facts.outputs(&outputs)?, "kernel")?), Some(steps::facts(base, "base")?), modules))
+    Ok(Some(BootFacts {
+        kernel: steps::facts(facts.outputs(&outputs)?, "kernel")?,
+        initramfs: steps::facts(base, "base")?,
+        modules,
+    }))
 }

@@ -71,7 +71,7 @@ fn version(spec: &InstallerSpec, context: &Context) -> Result<Tag, Error> {
             return Ok(Tag::new(&label));
         }
     }
-    Err(unknown_version())
+    Err(unknown_version(spec))
 }
 
 /// The files of a catalogue image.

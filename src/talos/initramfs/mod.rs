@@ -3,12 +3,12 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | [`split`] | what of an extension goes where |
+//! | [`mod@split`] | what of an extension goes where |
 //! | [`names`] | the names of layers, and the order that follows from them |
 //! | [`extensions`] | `extensions.yaml`, written and read |
-//! | [`compose`] | the whole, planned without copying a byte |
+//! | [`mod@compose`] | the whole, planned without copying a byte |
 //! | [`overview`] | what is in one |
-//! | [`verify`] | whether what was written is what was planned |
+//! | [`mod@verify`] | whether what was written is what was planned |
 //!
 //! Talos: `pkg/imager/extensions`, `internal/app/init`. The kernel passes over damage in silence and an
 //! extension is then absent: hence the last of these.

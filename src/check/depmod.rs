@@ -23,7 +23,8 @@ pub fn report(issues: &[Issue]) -> Report {
     }
     findings.extend(needed.into_iter().filter_map(|(needs, paths)| {
         let (first, rest) = paths.split_first()?;
-        Some(missing(needs, first, rest.len()))
+        let rest: Vec<String> = rest.iter().map(|path| (*path).to_owned()).collect();
+        Some(missing(needs, first, rest.len()).also_at(rest))
     }));
     Report::new(findings)
 }

@@ -10,7 +10,7 @@ use crate::talos::version::Version;
 
 /// What was found.
 #[derive(Debug)]
-pub struct Checked {
+pub struct Judged {
     /// What was looked at.
     pub reference: String,
     /// The kinds of the images, by platform.
@@ -29,7 +29,7 @@ pub fn check(
     platform: Option<&Platform>,
     wanted: Option<Kind>,
     talos: Option<&Version>,
-) -> Result<Checked, Error> {
+) -> Result<Judged, Error> {
     let (_, subjects) = load(context, reference, platform, Contents::OfExtensions)?;
     let version = talos.cloned().unwrap_or(Version::NEWEST);
     let mut report = Report::default();
@@ -42,7 +42,7 @@ pub fn check(
         }
     }
     let kinds = subjects.iter().map(|subject| subject.kind).collect();
-    Ok(Checked { reference: reference.to_string(), kinds, talos: version, report })
+    Ok(Judged { reference: reference.to_string(), kinds, talos: version, report })
 }
 
 fn extension(subject: &Subject, talos: &Version, talos_is_given: bool) -> Result<Report, Error> {

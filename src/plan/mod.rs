@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`step`] | a step, its key and its outputs |
 //! | [`run`] | the engine |
+//! | [`kernel_facts`] | what is asked of a kernel |
 //! | [`stat_cache`] | digests of local files, without reading them again |
 
 pub mod assemble;
@@ -20,6 +21,7 @@ pub mod gather;
 pub mod inspect;
 pub mod inspect_boot;
 pub mod installer;
+pub mod kernel_facts;
 pub mod one_image;
 pub mod outputs;
 pub mod run;

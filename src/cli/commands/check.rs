@@ -9,7 +9,7 @@ use super::super::failure::{Failure, Outcome};
 use super::super::options::{self, Options};
 use super::super::printer::Printer;
 use crate::check;
-use crate::plan::check::{Checked, check};
+use crate::plan::check::{Judged, check};
 use crate::talos::kind::Kind;
 
 pub(super) fn run(args: &Check, options: &Options, printer: &Printer) -> Result<Outcome, Failure> {
@@ -52,7 +52,7 @@ pub(super) fn run(args: &Check, options: &Options, printer: &Printer) -> Result<
     })
 }
 
-fn show(checked: &Checked, printer: &Printer) -> String {
+fn show(checked: &Judged, printer: &Printer) -> String {
     let mut text = printer.show_findings(checked.report.findings().iter());
     let kinds: Vec<&str> = checked.kinds.iter().map(|kind| kind.name()).collect();
     let outcome = if checked.kinds.contains(&Kind::Extension) {
@@ -64,7 +64,7 @@ fn show(checked: &Checked, printer: &Printer) -> String {
     text
 }
 
-fn value(checked: &Checked) -> Value {
+fn value(checked: &Judged) -> Value {
     json!({
         "reference": checked.reference,
         "kinds": checked.kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>(),

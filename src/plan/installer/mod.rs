@@ -33,7 +33,7 @@ pub mod spec;
 mod steps;
 
 pub use assets::AssetFiles;
-pub use build::{Built, build};
+pub use build::{Built, Inputs, assemble, build, check};
 pub use packed::pack;
 pub use prepare::version_of;
 pub use spec::{ExtensionSource, InstallerSpec, Names, Output, OverlaySpec};

@@ -5,11 +5,12 @@ use serde::{Deserialize, Serialize};
 use super::error::{Error, Problem};
 use super::run::{Context, Plan};
 use super::step::{Outputs, Step, StepId};
-use crate::archive::{compress, squashfs};
+use crate::archive::{Tree, compress, squashfs};
 use crate::base::fsio::At as _;
 use crate::base::{Activity, Content, Digest, chain, digest, json};
 use crate::boot::Kernel;
 use crate::check::kernel::{KernelInput, Module};
+use crate::check::{self, Finding};
 use crate::image::Descriptor;
 use crate::kmod::{Machine, Verdict};
 use crate::kmod::depmod::KernelSymbols;
@@ -87,6 +88,16 @@ impl KernelFacts {
     ) -> Option<KernelInput<'a>> {
         let machine = Machine::of_architecture(&self.machine)?;
         Some(KernelInput { machine, vermagic: self.vermagic.as_deref(), keys, enforcement })
+    }
+
+    /// What the kernel makes of its own modules, which lie below `folder`: they are of one build, so that it
+    /// takes them all.
+    pub fn judge_own(&self, context: &Context, tree: &Tree, folder: &str) -> Result<Vec<Finding>, Error> {
+        let keys = self.keys()?;
+        let modules = check::kernel::read(tree, folder, &keys, &context.workers)?;
+        let enforcement = self.own_enforcement(&keys, &modules);
+        let input = self.input(&keys, &enforcement);
+        Ok(input.map(|input| check::kernel::modules(&modules, &input)).unwrap_or_default())
     }
 
     /// Whether signatures count for the modules that this kernel was built with: a kernel without keys whose

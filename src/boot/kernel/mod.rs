@@ -23,4 +23,4 @@ mod vermagic;
 pub use config::{ConfigError, KernelConfig};
 pub use exports::Export;
 pub use form::Form;
-pub use read::{Kernel, KernelError};
+pub use read::{Kernel, KernelError, is_kernel};

@@ -125,6 +125,18 @@ impl Kernel {
     }
 }
 
+/// Whether bytes look like a kernel, by their magic number. What is said of a damaged one is for
+/// [`Kernel::read`].
+pub fn is_kernel(content: &Content) -> io::Result<bool> {
+    match Layout::of(content) {
+        // Anything may lie in a gzip file.
+        Ok(layout) => Ok(layout.form != Form::CompressedImage || unpack(&layout).is_ok()),
+        Err(KernelError::NotAKernel) => Ok(false),
+        Err(KernelError::Read(error)) => Err(error),
+        Err(_) => Ok(true),
+    }
+}
+
 /// The unpacked kernel, whose first bytes were looked at.
 fn unpack(layout: &Layout) -> Result<impl Read, KernelError> {
     let mut unpacked = OneStream::new(layout.codec, layout.payload.open()?).map_err(KernelError::Unpack)?;

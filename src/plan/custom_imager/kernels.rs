@@ -9,9 +9,13 @@ use super::super::one_image::{OneImage, images_of};
 use super::super::run::Context;
 use super::super::stat_cache::StatCache;
 use super::super::tree_input::TreeInput;
-use crate::base::Epoch;
+use crate::archive::Tree;
+use crate::archive::tree::join;
+use crate::base::fsio::At as _;
+use crate::base::{Epoch, chain};
+use crate::check::{self, Finding};
 use crate::image::{Media, Reference};
-use crate::kmod::depmod::KernelSymbols;
+use crate::kmod::depmod::{KernelSymbols, Options, Search, depmod};
 use crate::talos::Architecture;
 use crate::talos::custom_imager::kernel::VMLINUZ;
 use crate::talos::custom_imager::{KernelFiles, KernelFilesError};
@@ -73,7 +77,8 @@ impl KernelInput {
         if let Reference::Directory(folder) = &parsed {
             let mut files = TreeInput::default();
             files.add_directory(folder, "")?;
-            return Ok(vec![Self::read(context, reference, files, &[], None, cache)?]);
+            files.hash(context, cache)?;
+            return Ok(vec![Self::read(context, reference, files, &[], None)?]);
         }
         let image = Media::from(context).open(&parsed)?;
         let documents = images_of(&image)?;
@@ -86,9 +91,10 @@ impl KernelInput {
             if several && !own.is_some_and(|own| wanted.contains(&own)) {
                 continue;
             }
-            let (files, created) = (flatten::below(context, &one, "")?, one.created());
+            let (mut files, created) = (flatten::below(context, &one, "")?, one.created());
+            files.hash(context, cache)?;
             let entrypoint = one.config.entrypoint();
-            let kernel = Self::read(context, reference, files, entrypoint, created, cache)?;
+            let kernel = Self::read(context, reference, files, entrypoint, created)?;
             // What an image of one platform says of itself may be the builder's: the kernel counts. In an
             // index it is what is looked at.
             if several && own != Some(kernel.architecture) {
@@ -107,15 +113,43 @@ impl KernelInput {
         Ok(kernels)
     }
 
+    /// Reads the kernel image that these files are.
+    pub fn of_files(context: &Context, reference: &str, files: TreeInput) -> Result<Self, Error> {
+        Self::read(context, reference, files, &[], None)
+    }
+
+    /// What is wrong with its own modules.
+    pub fn judge(&self, context: &Context) -> Result<Vec<Finding>, Error> {
+        let files = KernelFiles::of(&self.files.tree)
+            .map_err(|error| Error::Internal(format!("a kernel that was looked at: {error}")))?;
+        let mut findings = self.kernel.judge_own(context, &self.files.tree, &files.folder)?;
+        let folder = files.folder;
+        let (search, workers) = (Search::kmod(), &context.workers);
+        let mut tree = Tree::new();
+        for (path, entry) in self.files.tree.below(&folder) {
+            let below = path.get(folder.len()..).unwrap_or_default().trim_start_matches('/');
+            if !below.is_empty() {
+                tree.insert(below, entry.clone())
+                    .map_err(|source| Error::Tree { origin: self.reference.clone(), source })?;
+            }
+        }
+        let made = depmod(&tree, &Options { search, kernel: self.symbols.as_ref(), workers })
+            .map_err(|error| Problem::new(chain(&error)))?;
+        for mut finding in check::depmod::report(&made.issues).findings().to_vec() {
+            finding.path = finding.path.as_ref().map(|path| join(&folder, path));
+            finding.also.iter_mut().for_each(|path| *path = join(&folder, path));
+            findings.push(finding);
+        }
+        Ok(findings)
+    }
+
     fn read(
         context: &Context,
         reference: &str,
-        mut files: TreeInput,
+        files: TreeInput,
         entrypoint: &[String],
         created: Option<Epoch>,
-        cache: &StatCache,
     ) -> Result<Self, Error> {
-        files.hash(context, cache)?;
         let found = KernelFiles::of(&files.tree).map_err(|error| match error {
             KernelFilesError::Missing(_) => {
                 let paths: Vec<&str> = files.tree.iter().map(|(path, _)| path).collect();
@@ -133,8 +167,8 @@ impl KernelInput {
                 .into());
         }
         let origin = format!("`/{VMLINUZ}` of `{reference}`");
-        // It may lie elsewhere, behind a link: the key of all files says which it is.
-        let (kernel, symbols) = kernel_facts::read(context, found.vmlinuz, files.key(), &origin)?;
+        let digest = found.vmlinuz.digest().at("read", &origin)?;
+        let (kernel, symbols) = kernel_facts::read(context, found.vmlinuz, digest, &origin)?;
         if kernel.release != found.release {
             return Err(Problem::new(format!("kernel and modules of `{reference}` are not of one build"))
                 .detail(format!("the kernel is `{}` and looks for its modules by that name", kernel.release))

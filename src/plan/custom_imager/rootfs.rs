@@ -111,7 +111,7 @@ pub fn exchanged<'p>(plan: &mut Plan<'p>, part: Part<'p>, unpacked: StepId, allo
         let archive = context.blob(input.blob("archive")?)?;
         let image = stock_image(&part, &archive)?;
         let made = modules(context, &part, &image, allow_missing)?;
-        let report = check::depmod::report(&made.issues).and(verified(context, &part, &made)?);
+        let report = check::depmod::report(&made.issues).and(Report::new(part.kernel.kernel.judge_own(context, &made.tree, made.folder)?));
         if report.has_errors(&[]) {
             return Err(Error::Findings(Box::new(report)));
         }
@@ -136,16 +136,6 @@ pub fn exchanged<'p>(plan: &mut Plan<'p>, part: Part<'p>, unpacked: StepId, allo
         .parameter("allow-missing", allow_missing)
         .needs(unpacked);
     plan.add(step)
-}
-
-/// What the kernel makes of its own modules: all are of one build, so that it takes them all.
-fn verified(context: &Context, part: &Part<'_>, made: &Exchanged) -> Result<Report, Error> {
-    let facts = &part.kernel.kernel;
-    let keys = facts.keys()?;
-    let modules = check::kernel::read(&made.tree, made.folder, &keys, &context.workers)?;
-    let enforcement = facts.own_enforcement(&keys, &modules);
-    let findings = facts.input(&keys, &enforcement).map(|input| check::kernel::modules(&modules, &input));
-    Ok(Report::new(findings.unwrap_or_default()))
 }
 
 /// The stock root file system, if the kernel can mount it.

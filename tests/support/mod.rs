@@ -6,6 +6,7 @@
 pub mod docker_registry;
 pub mod installer;
 pub mod judge;
+pub(crate) mod kernel;
 pub mod modules;
 pub mod registry;
 

@@ -29,9 +29,8 @@ pub(super) fn run(args: &Check, options: &Options, printer: &Printer) -> Result<
     let (mut text, mut values, mut bad) = (String::new(), Vec::new(), false);
     let mut failed = None;
     for word in &args.references {
-        let checked = options::reference(word).and_then(|reference| {
-            Ok(check(&options.context, &reference, &asked)?)
-        });
+        let checked =
+            options::reference(word).and_then(|reference| Ok(check(&options.context, &reference, &asked)?));
         match checked {
             Ok(checked) => {
                 bad |= checked.report.has_errors(&allow);

@@ -53,18 +53,18 @@ impl Bench {
         for (index, line) in lines.iter().enumerate() {
             fs::write(scratch.join(format!("{index}.sh")), format!("set -eou pipefail\n{line}")).unwrap();
         }
-        let script = "umask 022; i=0; while [ $i -lt $N ]; do
-            rm -rf $S/$i; cp -a $S/fixture $S/$i; cd $S/$i/tmp/build
-            R=$S/$i \"$B\" -c \"$(cat $S/$i.sh)\" >$S/$i.out 2>$S/$i.err </dev/null
-            echo $? >$S/$i.rc; i=$((i + 1)); done";
+        let script = "umask 022; i=0; while [ $i -lt $JUDGE_COUNT ]; do
+            rm -rf $JUDGE/$i; cp -a $JUDGE/fixture $JUDGE/$i; cd $JUDGE/$i/tmp/build
+            R=$JUDGE/$i \"$JUDGE_BASH\" -c \"$(cat $JUDGE/$i.sh)\" >$JUDGE/$i.out 2>$JUDGE/$i.err </dev/null
+            echo $? >$JUDGE/$i.rc; i=$((i + 1)); done";
         let status = Command::new(&self.bash)
             .args(["-c", script])
             .env_clear()
             .env("PATH", "/usr/bin:/bin")
             .env("LC_ALL", "C")
-            .env("N", lines.len().to_string())
-            .env("S", scratch)
-            .env("B", &self.bash)
+            .env("JUDGE_COUNT", lines.len().to_string())
+            .env("JUDGE", scratch)
+            .env("JUDGE_BASH", &self.bash)
             .stdin(Stdio::null())
             .status()
             .unwrap();
@@ -211,25 +211,25 @@ fn links(folder: &Path) -> Vec<Vec<String>> {
 
 /// All that is compared, a line a path.
 fn describe(tree: &Tree, links: &[Vec<String>], prefix: &str) -> Vec<String> {
-    let mut lines: Vec<String> = tree
-        .iter()
-        .map(|(path, entry)| {
-            let time = if entry.mtime > RECENT { "now".to_owned() } else { entry.mtime.to_string() };
-            let content =
-                |content: &Content| String::from_utf8_lossy(&content.read(1 << 20).unwrap()).into_owned();
-            match &entry.kind {
-                Kind::Directory => format!("{path}/ {:o}", entry.mode),
-                Kind::File(bytes) => format!("{path} {:o} {time} {:?}", entry.mode, content(bytes)),
-                Kind::Symlink(target) => format!(
-                    "{path} -> {}",
-                    if prefix.is_empty() { target.clone() } else { target.replace(prefix, "") }
-                ),
-                other => format!("{path} {other:?}"),
-            }
-        })
-        .collect();
-    // A name of the others is described by the first: the same in both.
-    lines.retain(|line| !line.contains("HardLink"));
+    let kind = |entry: &Entry| match &entry.kind {
+        Kind::HardLink(target) => tree.get(target).unwrap().kind.clone(),
+        other => other.clone(),
+    };
+    let line = |(path, entry): (&str, &Entry)| {
+        let time = if entry.mtime > RECENT { "now".to_owned() } else { entry.mtime.to_string() };
+        let text = |content: Content| {
+            let text = String::from_utf8_lossy(&content.read(1 << 20).unwrap()).into_owned();
+            if prefix.is_empty() { text } else { text.replace(prefix, "") }
+        };
+        match kind(entry) {
+            Kind::Directory => format!("{path}/ {:o}", entry.mode),
+            Kind::File(content) => format!("{path} {:o} {time} {:?}", entry.mode, text(content)),
+            Kind::Symlink(target) if prefix.is_empty() => format!("{path} -> {target}"),
+            Kind::Symlink(target) => format!("{path} -> {}", target.replace(prefix, "")),
+            other => format!("{path} {other:?}"),
+        }
+    };
+    let mut lines: Vec<String> = tree.iter().map(line).collect();
     lines.extend(links.iter().map(|names| format!("one file: {names:?}")));
     lines
 }

@@ -168,12 +168,7 @@ impl Check {
         for word in &words {
             for braced in self.braced(word) {
                 places.push(word.at);
-                known.push(
-                    braced
-                        .literal()
-                        .filter(|_| !braced.may_glob())
-                        .unwrap_or_else(|| tools::UNKNOWN.to_owned()),
-                );
+                known.push(if braced.may_glob() { tools::UNKNOWN.to_owned() } else { known_text(&braced) });
             }
         }
         if let Err(refusal) = (tool.check)(&known) {
@@ -236,4 +231,13 @@ impl Check {
             }
         }
     }
+}
+
+/// A word as far as it can be known.
+fn known_text(word: &Word) -> String {
+    let parts = word.parts.iter().map(|part| match part {
+        Part::Text { text, .. } => text.as_str(),
+        _ => tools::UNKNOWN,
+    });
+    parts.collect()
 }

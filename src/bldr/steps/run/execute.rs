@@ -359,7 +359,9 @@ impl Runner<'_> {
                 self.said.push(Said { at: self.at, text });
             }
             Target::File(id) => {
-                if let Some(Inode { node: Node::File(content), .. }) = self.root.inode_mut(id) {
+                let now = self.now();
+                if let Some(Inode { node: Node::File(content), mtime, .. }) = self.root.inode_mut(id) {
+                    *mtime = now;
                     *content = joined(std::mem::replace(content, Content::memory([])), stream.content());
                 }
             }

@@ -13,7 +13,7 @@ const DEPMOD: Spec = Spec { short: "ab:", long: &[flag("all", 'a'), valued("base
 pub(super) fn check(arguments: &[String]) -> Result<(), Refusal> {
     let given = DEPMOD.parse(arguments)?;
     match given.operands.as_slice() {
-        [(_, word)] if word == UNKNOWN => Ok(()),
+        [(_, word)] if word.contains(UNKNOWN) => Ok(()),
         [(index, word)] => {
             // Anything else would be the path of a module, for the kernel that runs.
             let mut numbers =

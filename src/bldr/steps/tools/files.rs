@@ -9,25 +9,12 @@ use crate::base::Content;
 
 const MKDIR: Spec =
     Spec { short: "pm:v", long: &[flag("parents", 'p'), valued("mode", 'm'), flag("verbose", 'v')] };
-const RMDIR: Spec = Spec {
-    short: "pv",
-    long: &[flag("parents", 'p'), flag("ignore-fail-on-non-empty", '~'), flag("verbose", 'v')],
-};
-const RM: Spec = Spec {
-    short: "rRfdv",
-    long: &[flag("recursive", 'r'), flag("force", 'f'), flag("dir", 'd'), flag("verbose", 'v')],
-};
+const RMDIR: Spec = Spec { short: "p", long: &[flag("parents", 'p'), flag("ignore-fail-on-non-empty", '~')] };
+const RM: Spec =
+    Spec { short: "rRfd", long: &[flag("recursive", 'r'), flag("force", 'f'), flag("dir", 'd')] };
 const TOUCH: Spec = Spec { short: "acm", long: &[flag("no-create", 'c')] };
-const CHMOD: Spec = Spec {
-    short: "Rvcf",
-    long: &[
-        flag("recursive", 'R'),
-        flag("verbose", 'v'),
-        flag("changes", 'c'),
-        flag("silent", 'f'),
-        flag("quiet", 'f'),
-    ],
-};
+const CHMOD: Spec =
+    Spec { short: "Rf", long: &[flag("recursive", 'R'), flag("silent", 'f'), flag("quiet", 'f')] };
 
 /// The value of an option that is a mode.
 fn mode_of(given: &Given, code: char) -> Result<Option<Mode>, Refusal> {
@@ -53,11 +40,13 @@ pub(super) fn mkdir(runner: &mut Runner<'_>, io: &mut Io, arguments: &[String]) 
         let made = if given.has('p') {
             make_all(runner, path, mode)
         } else {
-            make_one(runner, path, mode.unwrap_or(0o777 & !UMASK)).map(drop)
+            make_one(runner, path, mode.unwrap_or(0o777 & !UMASK)).map(|_| vec![path.to_owned()])
         };
         match made {
-            Ok(()) if given.has('v') => io.stdout.line(&format!("mkdir: created directory '{path}'")),
-            Ok(()) => {}
+            Ok(made) if given.has('v') => {
+                made.iter().for_each(|path| io.stdout.line(&format!("mkdir: created directory '{path}'")));
+            }
+            Ok(_) => {}
             Err(errno) => {
                 complain(io, path, errno)?;
                 status = 1;
@@ -89,14 +78,19 @@ fn make_one(runner: &mut Runner<'_>, path: &str, mode: u32) -> Result<Id, Errno>
     }
 }
 
-/// Makes a folder and all above it that are missing; `mode` is that of the last, if it is made.
-pub(super) fn make_all(runner: &mut Runner<'_>, path: &str, mode: Option<u32>) -> Result<(), Errno> {
+/// Makes a folder and all above it that are missing; `mode` is that of the last, if it is made. Gives those
+/// that were made.
+pub(super) fn make_all(runner: &mut Runner<'_>, path: &str, mode: Option<u32>) -> Result<Vec<String>, Errno> {
     if path.is_empty() {
         return Err(Errno::NoEntry);
     }
     let mut at = if path.starts_with('/') { ROOT } else { runner.directory() };
+    let mut made = Vec::new();
+    let mut so_far = String::new();
     let names: Vec<&str> = path.split('/').filter(|name| !name.is_empty()).collect();
     for (index, name) in names.iter().enumerate() {
+        so_far.push_str(if index == 0 && !path.starts_with('/') { "" } else { "/" });
+        so_far.push_str(name);
         let place = runner.root.resolve(at, name, true)?;
         at = match (place.node, &place.name) {
             (Some(id), _) if runner.root.is_directory(id) => id,
@@ -107,12 +101,13 @@ pub(super) fn make_all(runner: &mut Runner<'_>, path: &str, mode: Option<u32>) -
             (None, Some(name)) => {
                 let mode = mode.filter(|_| index + 1 == names.len()).unwrap_or(0o777 & !UMASK);
                 let now = runner.now();
+                made.push(so_far.clone());
                 runner.root.make_directory(place.directory, name, mode, now)?
             }
             (None, None) => return Err(Errno::NoEntry),
         };
     }
-    Ok(())
+    Ok(made)
 }
 
 pub(super) fn check_rmdir(arguments: &[String]) -> Result<(), Refusal> {

@@ -161,9 +161,9 @@ impl<'a> Parser<'a> {
             "-ipath" => Expression::Path(Pattern::of(&self.value(word)?.to_lowercase()), true),
             "-type" => {
                 let types = self.value(word)?;
-                let known = types
-                    .split(',')
-                    .all(|kind| matches!(kind, "f" | "d" | "l" | "b" | "c" | "p" | "s" | UNKNOWN));
+                let known = types.split(',').all(|kind| {
+                    kind.contains(UNKNOWN) || matches!(kind, "f" | "d" | "l" | "b" | "c" | "p" | "s")
+                });
                 if !known {
                     return Err(self.refuse(types, "is no type of files"));
                 }
@@ -178,7 +178,7 @@ impl<'a> Parser<'a> {
                 };
                 match u32::from_str_radix(digits, 8) {
                     Ok(mode) if mode <= 0o7777 => Expression::Perm(mode, sign),
-                    _ if text == UNKNOWN => Expression::True,
+                    _ if text.contains(UNKNOWN) => Expression::True,
                     _ => return Err(self.refuse(text, "is a mode that is not run natively")),
                 }
             }
@@ -186,7 +186,7 @@ impl<'a> Parser<'a> {
                 let value = self.value(word)?;
                 let depth = match value.parse() {
                     Ok(depth) => depth,
-                    Err(_) if value == UNKNOWN => 0,
+                    Err(_) if value.contains(UNKNOWN) => 0,
                     Err(_) => return Err(self.refuse(value, "is no depth")),
                 };
                 if word == "-maxdepth" {

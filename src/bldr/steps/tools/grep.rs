@@ -120,7 +120,7 @@ fn grep(runner: &mut Runner<'_>, io: &mut Io, given: &Given, extended: bool) -> 
     }
     let titled = !given.has('h') && (several || given.has('H'));
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let (mut selected, mut listed, mut bad) = (false, false, false);
+    let (mut selected, mut bad) = (false, false);
     for (name, content) in inputs(runner, io, &names)? {
         let Some(content) = content else {
             bad = true;
@@ -167,7 +167,6 @@ fn grep(runner: &mut Runner<'_>, io: &mut Io, given: &Given, extended: bool) -> 
             }
         }
         selected |= count > 0;
-        listed |= count == 0;
         if given.has('q') {
             continue;
         }
@@ -178,8 +177,8 @@ fn grep(runner: &mut Runner<'_>, io: &mut Io, given: &Given, extended: bool) -> 
             _ => {}
         }
     }
-    let success = if given.last_of("lL") == Some('L') && !given.has('q') { listed } else { selected };
-    Ok(match (success, bad) {
+    // With `-L` too: what counts is whether a line was selected, as grep 3.5 has it again.
+    Ok(match (selected, bad) {
         (true, true) if given.has('q') => 0,
         (_, true) => 2,
         (true, false) => 0,

@@ -27,7 +27,7 @@ const INSTALL: Spec = Spec {
 fn parse(arguments: &[String]) -> Result<(Given, Option<Mode>), Refusal> {
     let given = INSTALL.parse(arguments)?;
     for (code, value) in &given.options {
-        if matches!(code, 'o' | 'g') && !["root", "0", UNKNOWN].contains(&value.as_str()) {
+        if matches!(code, 'o' | 'g') && !["root", "0"].contains(&value.as_str()) && !value.contains(UNKNOWN) {
             return Err(Refusal::new(0, value, "is an owner other than root"));
         }
     }
@@ -53,7 +53,7 @@ pub(super) fn run(runner: &mut Runner<'_>, io: &mut Io, arguments: &[String]) ->
         for path in given.words() {
             runner.charge(1)?;
             let made = make_all(runner, path, Some(mode))
-                .and_then(|()| runner.root.find(runner.directory(), path, true));
+                .and_then(|_| runner.root.find(runner.directory(), path, true));
             match made {
                 Ok(id) => {
                     if let Some(inode) = runner.root.inode_mut(id) {

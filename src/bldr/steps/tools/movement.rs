@@ -124,11 +124,7 @@ fn rename(
     let Some(to_name) = to.name else { return Err(Errno::Busy.into()) };
     if let Some(there) = to.node {
         if there == id {
-            let same_name = (from.directory, &from_name) == (to.directory, &to_name);
-            if same_name || link {
-                return Err(Problem::Said("they are the same file"));
-            }
-            return Ok(runner.root.unlink(from.directory, &from_name)?);
+            return Err(Problem::Said("they are the same file"));
         }
         let there_inode = runner.root.inode(there).ok_or(Errno::NoEntry)?;
         if link && !there_inode.is_symlink() && runner.root.find(at, source, true).ok() == Some(there) {

@@ -42,7 +42,7 @@ const TAR: Spec = Spec {
 /// `xzf FILE` is `-x -z -f FILE`.
 fn old_style(arguments: &[String]) -> Vec<String> {
     let Some((bundle, rest)) = arguments.split_first() else { return Vec::new() };
-    if bundle.starts_with('-') || bundle == UNKNOWN {
+    if bundle.starts_with('-') || bundle.contains(UNKNOWN) {
         return arguments.to_vec();
     }
     let (mut words, mut rest) = (Vec::new(), rest.iter());
@@ -67,7 +67,7 @@ fn prepare(arguments: &[String]) -> Result<(Given, usize), Refusal> {
     if given.options.iter().filter(|(code, _)| *code == 'C').count() > 1 {
         return Err(Refusal::new(0, "-C", "stands more than once, which is not run natively"));
     }
-    let strip = match given.value('#').filter(|value| *value != UNKNOWN) {
+    let strip = match given.value('#').filter(|value| !value.contains(UNKNOWN)) {
         None => 0,
         Some(text) => text.parse().map_err(|_| Refusal::new(0, text, "is no number of directories"))?,
     };

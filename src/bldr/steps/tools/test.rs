@@ -26,7 +26,7 @@ pub(super) fn check_test(arguments: &[String]) -> Result<(), Refusal> {
     let (index, word) = operator;
     let refused = word.starts_with('-')
         && word.len() > 1
-        && word != UNKNOWN
+        && !word.contains(UNKNOWN)
         && !UNARY.contains(&word.as_str())
         && !BINARY.contains(&word.as_str())
         && !["-a", "-o"].contains(&word.as_str());

@@ -292,7 +292,13 @@ fn set(text: &str) -> Option<Vec<u8>> {
                 b't' => b'\t',
                 b'r' => b'\r',
                 b'\\' => b'\\',
-                b'0'..=b'9' | b'a' | b'b' | b'f' | b'v' => return None,
+                b'0'..=b'7' => {
+                    let more = rest.iter().take(2).take_while(|byte| (b'0'..=b'7').contains(*byte)).count();
+                    let digits = [&[*escaped], rest.get(..more).unwrap_or_default()].concat();
+                    rest = rest.get(more..).unwrap_or_default();
+                    u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 8).ok()?
+                }
+                b'8' | b'9' | b'a' | b'b' | b'f' | b'v' => return None,
                 other => *other,
             };
         }

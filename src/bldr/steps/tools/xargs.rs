@@ -39,7 +39,7 @@ struct Query {
 
 fn prepare(arguments: &[String]) -> Result<Query, Refusal> {
     let given = XARGS.parse(arguments)?;
-    let number = |code: char| match given.value(code).filter(|value| *value != UNKNOWN) {
+    let number = |code: char| match given.value(code).filter(|value| !value.contains(UNKNOWN)) {
         None => Ok(None),
         Some(text) => match text.parse::<usize>() {
             Ok(number) if number > 0 => Ok(Some(number)),

@@ -91,12 +91,20 @@ fn theirs(program: &Path, templates: &[String]) -> Vec<Option<String>> {
     answers
 }
 
+/// What is refused on purpose: Go's texts are bytes; its slices show what lies behind their end; it prints
+/// the insides of a version.
+const ON_PURPOSE: &[&str] =
+    &["a character would be cut in two", "out of the list's bounds", "of a version is not supported"];
+
 /// Compares; says of each difference what it is.
 fn compare(templates: &[String], theirs: &[Option<String>]) {
     let values = values();
     let mut differences = Vec::new();
     for (template, theirs) in templates.iter().zip(theirs) {
         let ours = Template::parse("main", template).and_then(|template| template.render(&values));
+        if ours.as_ref().is_err_and(|error| ON_PURPOSE.iter().any(|end| error.problem().ends_with(end))) {
+            continue;
+        }
         if ours.as_ref().ok() != theirs.as_ref() {
             differences.push(format!("{template}\n  ours:   {ours:?}\n  theirs: {theirs:?}"));
         }

@@ -1,41 +1,81 @@
-//! Makes templates at random, the same ones each time.
+//! Makes templates at random, the same ones each time. Most of them are well typed, since the others all end
+//! in an error.
 
 /// Makes templates.
 pub(crate) struct Maker(u64);
 
-/// Values of every type that the test's values have.
-const ATOMS: &[&str] = &[
-    ".ARCH", ".VERSION", ".EMPTY", ".MISSING", ".nothing", ".yes", ".no", ".zero", ".one", ".many", ".negative",
-    ".pi", ".whole", ".tiny", ".list", ".numbers", ".mixed", ".none", ".map", ".bare", ".texts", ".map.a",
-    ".map.c.deep", ".map.x", ".texts.FIRST", ".UNICODE", ".LINES", "1", "0", "-3", "2.5", "1e3", "0x1f", "'a'",
-    "\"\"", "\"a\"", "\"a.b.c\"", "\"12\"", "\"v1.2.3\"", "`r\"w`", "true", "false", "nil", "$", "$x", ".",
-    "\"%d-%s|%v\"", "\"%5.2f %x %q\"", "\"[a-c]+\"", "\"(.)(.)\"", "\"${2}$1\"", "\",\"", "\"1.0\"",
+/// Operands by the letter of their type: text, int, bool, list, mapping, anything, a version, a constraint, a
+/// regular expression, a replacement, a format, a new mapping, a few
+/// characters, what becomes a number, a text that does.
+const ATOMS: &[(char, &[&str])] = &[
+    ('t', &[".ARCH", ".VERSION", ".EMPTY", ".UNICODE", ".LINES", ".HTML", ".NAME", ".texts.FIRST", "\"\"", "\"a\"",
+        "\"a.b.c\"", "\"12\"", "\"-0x1f\"", "\"1.0\"", "`r\"w`", "\"HTTPServer20xOK\"", "\"some_words here\"",
+        "\"/usr/lib//../x.ko\"", "\"[1, {\\\"a\\\": 2.5}]\"", "\"tab\\t\\x01\""]),
+    ('n', &["0", "1", "2", "3", "-1", "5", ".one", ".many", ".zero", ".negative", "'a'", "0x1f"]),
+    ('b', &[".yes", ".no", "true", "false"]),
+    ('l', &[".list", ".numbers", ".mixed", ".none", ".people"]),
+    ('m', &[".map", ".bare", ".map.c", ".map.c.deep"]),
+    // Mappings that are changed are new ones: Go dies of one that holds itself.
+    ('d', &["(dict)", "(dict \"a\" 1 \"b\" (list 1))", "(dict \"c\" (dict \"deep\" \"x\"))", "(deepCopy .map)"]),
+    ('a', &[".pi", ".whole", ".tiny", ".huge", ".MISSING", ".nothing", "2.5", "1e3", "nil", ".texts", ".map.x", "$x",
+        ".", ".texts.NONE"]),
+    ('v', &["\"1.2.3\"", "\"v1.2\"", "\"2.0.0-rc.1+x\"", "\"0.2.9\"", "\"0.0.3\"", ".VERSION", "\"1.10.0-alpha\""]),
+    ('c', &["\"^1.2\"", "\"~1.2.3\"", "\">=1.0.0 <2.0.0\"", "\"1.x || >2\"", "\"1.0 - 1.9\"", "\"!=1.2.x\"", "\"*\"",
+        "\"<=0.2\"", "\"^0.2.1\"", "\">1.2.0-0\"", "\"=>1, !=1.2.3\"", "\">\"", "\"~>0.0.3\"", "\"<1.10.0\""]),
+    ('r', &["\"[a-c]+\"", "\"(.)(.)\"", "\"\\\\d+\"", "\"^|$\"", "\"\"", "\"x*\"", "\"(?P<n>\\\\w)\\\\b\"", "\"[^\\\\s.]+?\"",
+        "\"(?i)HTTP|e{1,2}\"", "\"[\"", "\"\\n\""]),
+    ('e', &["\"$1\"", "\"${2}-$1\"", "\"<$0>\"", "\"$nx$$\"", "\"\"", "\"a\""]),
+    ('f', &["\"%v\"", "\"%s|%d\"", "\"%5v|%-6v|%06v\"", "\"%q %x %X\"", "\"%+d % d %#x\"", "\"%8.3f|%e|%g\"", "\"%T %#v\"",
+        "\"%t %c %U\"", "\"%[2]v %[1]q\"", "\"%*d\"", "\"%.2s%%\"", "\"%o %b %O\"", "\"%#q %+q\"", "\"%z %!\"", "\"%03d|%-4d|\""]),
+    // What becomes a number becomes a small one: Go counts up to any.
+    ('k', &["\"12\"", "\"-3\"", "\"3.0\"", "\"3.5\"", "2.5", ".pi", ".tiny", "\"0x5\"", "\"017\"", "true", ".list", ".nothing"]),
+    ('i', &["\"12\"", "\"-3\"", "\"+4\"", "\"0x5\"", "\"\"", "\"017\"", ".VERSION"]),
+    ('s', &["\".\"", "\",\"", "\"\"", "\"a\"", "\" \"", "\"_\"", "\"x86\""]),
 ];
 
-/// Functions with the number of arguments that they mostly have.
-const FUNCTIONS: &[(&str, usize)] = &[
-    ("and", 2), ("or", 2), ("not", 1), ("eq", 2), ("eq", 3), ("ne", 2), ("lt", 2), ("le", 2), ("gt", 2), ("ge", 2),
-    ("len", 1), ("index", 2), ("print", 2), ("print", 3), ("println", 2), ("printf", 2), ("printf", 3), ("html", 1),
-    ("js", 1), ("urlquery", 1), ("trim", 1), ("upper", 1), ("lower", 1), ("title", 1), ("untitle", 1),
-    ("snakecase", 1), ("camelcase", 1), ("kebabcase", 1), ("nospace", 1), ("repeat", 2), ("trunc", 2),
-    ("substr", 3), ("abbrev", 2), ("contains", 2), ("hasPrefix", 2), ("hasSuffix", 2), ("quote", 1), ("quote", 2),
-    ("squote", 1), ("cat", 2), ("indent", 2), ("nindent", 2), ("replace", 3), ("plural", 3), ("split", 2),
-    ("splitList", 2), ("splitn", 3), ("join", 2), ("sortAlpha", 1), ("toString", 1), ("toStrings", 1),
-    ("trimAll", 2), ("trimPrefix", 2), ("trimSuffix", 2), ("default", 2), ("empty", 1), ("coalesce", 3),
-    ("ternary", 3), ("list", 2), ("list", 0), ("append", 2), ("prepend", 2), ("first", 1), ("last", 1), ("rest", 1),
-    ("initial", 1), ("reverse", 1), ("uniq", 1), ("without", 2), ("has", 2), ("slice", 2), ("slice", 3),
-    ("concat", 2), ("compact", 1), ("chunk", 2), ("until", 1), ("untilStep", 3), ("seq", 1), ("seq", 2), ("seq", 3),
-    ("dict", 2), ("dict", 4), ("get", 2), ("hasKey", 2), ("pick", 2), ("omit", 2), ("merge", 2),
-    ("mergeOverwrite", 2), ("dig", 3), ("set", 3), ("pluck", 2), ("add", 2), ("add1", 1), ("sub", 2), ("mul", 2),
-    ("div", 2), ("mod", 2), ("max", 2), ("min", 2), ("ceil", 1), ("floor", 1), ("round", 2), ("int", 1),
-    ("int64", 1), ("float64", 1), ("atoi", 1), ("toJson", 1), ("toPrettyJson", 1), ("fromJson", 1), ("typeOf", 1),
-    ("kindOf", 1), ("deepEqual", 2), ("regexMatch", 2), ("regexFind", 2), ("regexFindAll", 3),
-    ("regexReplaceAll", 3), ("regexSplit", 3), ("regexQuoteMeta", 1), ("semver", 1), ("semverCompare", 2),
-    ("b64enc", 1), ("sha1sum", 1), ("base", 1), ("dir", 1), ("clean", 1), ("ext", 1),
+/// Functions: name, types of the arguments, type of the result.
+const FUNCTIONS: &[(&str, &str, char)] = &[
+    ("and", "aa", 'a'), ("or", "aa", 'a'), ("and", "bb", 'b'), ("or", "tt", 't'), ("not", "a", 'b'), ("eq", "tt", 'b'),
+    ("eq", "nn", 'b'), ("eq", "nnn", 'b'), ("eq", "aa", 'b'), ("ne", "tt", 'b'), ("ne", "nn", 'b'), ("lt", "nn", 'b'),
+    ("lt", "tt", 'b'), ("le", "nn", 'b'), ("gt", "nn", 'b'), ("ge", "tt", 'b'), ("len", "l", 'n'), ("len", "t", 'n'),
+    ("len", "m", 'n'), ("index", "ln", 'a'), ("index", "ms", 'a'), ("index", "tn", 'a'), ("print", "aa", 't'),
+    ("print", "nta", 't'), ("print", "lm", 't'), ("println", "an", 't'), ("printf", "fa", 't'), ("printf", "fnt", 't'),
+    ("printf", "ftn", 't'), ("printf", "fl", 't'), ("printf", "fm", 't'), ("printf", "faaa", 't'), ("html", "a", 't'),
+    ("html", "t", 't'), ("js", "t", 't'), ("urlquery", "t", 't'), ("urlquery", "a", 't'), ("trim", "t", 't'),
+    ("upper", "t", 't'), ("lower", "t", 't'), ("title", "t", 't'), ("untitle", "t", 't'), ("snakecase", "t", 't'),
+    ("camelcase", "t", 't'), ("kebabcase", "t", 't'), ("nospace", "t", 't'), ("repeat", "nt", 't'),
+    ("trunc", "nt", 't'), ("substr", "nnt", 't'), ("abbrev", "nt", 't'), ("contains", "st", 'b'),
+    ("hasPrefix", "st", 'b'), ("hasSuffix", "st", 'b'), ("quote", "a", 't'), ("quote", "tl", 't'), ("squote", "at", 't'),
+    ("cat", "at", 't'), ("cat", "lnb", 't'), ("indent", "nt", 't'), ("nindent", "nt", 't'), ("replace", "sst", 't'),
+    ("plural", "ttn", 't'), ("split", "st", 'a'), ("splitList", "st", 'l'), ("splitn", "snt", 'a'), ("join", "sl", 't'),
+    ("join", "sa", 't'), ("sortAlpha", "l", 'l'), ("sortAlpha", "a", 'l'), ("toString", "a", 't'), ("toStrings", "l", 'l'),
+    ("toStrings", "a", 'l'), ("trimAll", "st", 't'), ("trimPrefix", "st", 't'), ("trimSuffix", "st", 't'),
+    ("default", "aa", 'a'), ("default", "ta", 'a'), ("default", "tt", 'a'), ("empty", "a", 'b'), ("coalesce", "aaa", 'a'),
+    ("ternary", "aab", 'a'), ("ternary", "ttb", 'a'), ("all", "aa", 'b'), ("any", "aa", 'b'), ("list", "at", 'l'),
+    ("list", "nn", 'l'), ("list", "", 'l'), ("append", "la", 'l'), ("prepend", "lt", 'l'), ("first", "l", 'a'),
+    ("last", "l", 'a'), ("rest", "l", 'l'), ("initial", "l", 'l'), ("reverse", "l", 'l'), ("uniq", "l", 'l'),
+    ("without", "la", 'l'), ("without", "ltn", 'l'), ("has", "al", 'b'), ("has", "tl", 'b'), ("slice", "ln", 'a'),
+    ("slice", "lnn", 'a'), ("concat", "ll", 'l'), ("compact", "l", 'l'), ("chunk", "nl", 'a'), ("until", "n", 'l'),
+    ("untilStep", "nnn", 'l'), ("seq", "n", 't'), ("seq", "nn", 't'), ("seq", "nnn", 't'), ("dict", "ta", 'm'),
+    ("dict", "tnsl", 'm'), ("dict", "t", 'm'), ("get", "ms", 'a'), ("hasKey", "ms", 'b'), ("pick", "ms", 'm'),
+    ("omit", "ms", 'm'), ("merge", "dd", 'a'), ("mergeOverwrite", "dd", 'a'), ("dig", "sam", 'a'), ("set", "dst", 'm'),
+    ("unset", "ds", 'm'), ("pluck", "smm", 'l'), ("deepCopy", "a", 'a'), ("deepCopy", "m", 'a'), ("add", "an", 'a'),
+    ("add", "nn", 'a'), ("add1", "a", 'a'), ("sub", "na", 'a'), ("mul", "nn", 'a'), ("div", "nn", 'a'), ("mod", "nn", 'a'),
+    ("max", "nnn", 'a'), ("min", "na", 'a'), ("ceil", "a", 'a'), ("floor", "n", 'a'), ("round", "an", 'a'),
+    ("int", "k", 'n'), ("int64", "t", 'a'), ("float64", "t", 'a'), ("float64", "a", 'a'),
+    ("atoi", "i", 'n'), ("toJson", "a", 't'), ("toJson", "l", 't'), ("toJson", "m", 't'), ("toPrettyJson", "m", 't'),
+    ("toPrettyJson", "l", 't'), ("toRawJson", "t", 't'), ("fromJson", "t", 'a'), ("typeOf", "a", 't'),
+    ("typeOf", "l", 't'), ("kindOf", "a", 't'), ("kindIs", "ta", 'b'), ("deepEqual", "aa", 'b'), ("deepEqual", "ll", 'b'),
+    ("regexMatch", "rt", 'b'), ("regexFind", "rt", 't'), ("regexFindAll", "rtn", 'l'), ("regexReplaceAll", "rte", 't'),
+    ("regexReplaceAllLiteral", "rte", 't'), ("regexSplit", "rtn", 'l'), ("regexQuoteMeta", "t", 't'), ("semver", "v", 'a'),
+    ("semverCompare", "cv", 'b'), ("b64enc", "t", 't'), ("sha1sum", "t", 't'), ("sha256sum", "t", 't'),
+    ("adler32sum", "t", 't'), ("base", "t", 't'), ("dir", "t", 't'), ("clean", "t", 't'), ("ext", "t", 't'),
 ];
 
-const PIECES: &[&str] = &["{{", "}}", "-", " ", "\n", "(", ")", "|", ".", "$", ":=", "=", "\"", "`", "'", "end", "if ",
-    "range ", "define ", "1", "é", "\u{0}", "%", "{", "/*", "*/", ","];
+const PIECES: &[&str] = &[
+    "{{", "}}", "-", " ", "\n", "(", ")", "|", ".", "$", ":=", "=", "\"", "`", "'", "end", "if ", "range ", "define ",
+    "1", "é", "\u{0}", "%", "{", "/*", "*/", ",", "9999999999", "\\",
+];
 
 impl Maker {
     pub(crate) fn new(seed: u64) -> Self {
@@ -55,71 +95,95 @@ impl Maker {
 
     /// A template: `$x` is there in all of it.
     pub(crate) fn template(&mut self) -> String {
-        let start = format!("{{{{ $x := {} }}}}", self.pipeline(1));
-        let nodes: String = (0..=self.below(3)).map(|_| self.node(2)).collect();
-        let end = if self.below(8) == 0 { format!("{{{{ define \"t\" }}}}[{}]{{{{ end }}}}", self.define()) } else { String::new() };
-        format!("{start}{nodes}{end}")
-    }
-
-    fn define(&mut self) -> String {
-        format!("{{{{ {} }}}}", self.pick(&[".", "$", ". | print", "print ."]))
+        let start = format!("{{{{ $x := {} }}}}", self.pipeline('a', 1));
+        let nodes: String = (0..=self.below(2)).map(|_| self.node(2)).collect();
+        if self.below(8) > 0 {
+            return start + &nodes;
+        }
+        let (body, dot) = (self.pick(&[".", "$", ". | print", "print ."]), self.pipeline('a', 1));
+        format!("{start}{nodes}{{{{ define \"t\" }}}}[{{{{ {body} }}}}]{{{{ end }}}}{{{{ template \"t\" {dot} }}}}")
     }
 
     fn node(&mut self, depth: usize) -> String {
         let (left, right) = (self.pick(&["{{ ", "{{ ", "{{- "]), self.pick(&[" }}", " }}", " -}}"]));
-        let pipeline = self.pipeline(2);
+        let kind = self.pick(&["t", "t", "n", "b", "l", "m", "a"]).chars().next().unwrap();
+        let pipeline = self.pipeline(kind, 2);
         let text = self.pick(&["", " ", "\n", "text", "\ta "]);
         if depth == 0 {
             return format!("{text}{left}{pipeline}{right}{text}");
         }
-        match self.below(10) {
+        match self.below(12) {
             0 | 1 => format!("{left}if {pipeline}{right}{}{{{{ end }}}}", self.node(depth - 1)),
             2 => {
                 let (yes, no) = (self.node(depth - 1), self.node(depth - 1));
                 format!("{{{{ if {pipeline} }}}}{yes}{left}else{right}{no}{{{{ end }}}}")
             }
             3 => {
-                let (body, other) = (self.node(depth - 1), self.node(depth - 1));
-                format!("{{{{ range {pipeline} }}}}{body},{{{{ else }}}}{other}{{{{ end }}}}")
+                let (list, body, other) = (self.pipeline('l', 1), self.node(0), self.node(depth - 1));
+                format!("{{{{ range $x := {list} }}}}{body},{{{{ else }}}}{other}{{{{ end }}}}")
             }
-            4 => format!("{{{{ range $k, $x := {pipeline} }}}}{{{{ $k }}}}{}{{{{ end }}}}", self.node(depth - 1)),
-            5 => format!("{{{{ with {pipeline} }}}}{}{{{{ end }}}}", self.node(depth - 1)),
+            4 => {
+                let map = self.pipeline('m', 1);
+                format!("{{{{ range $k, $x := {map} }}}}{{{{ $k }}}}={{{{ $x }}}}{left}end{right}")
+            }
+            5 => format!("{{{{ with {pipeline} }}}}{{{{ . }}}}{{{{ else }}}}{}{{{{ end }}}}", self.node(depth - 1)),
             6 => format!("{{{{ $x = {pipeline} }}}}{text}"),
-            7 => format!("{{{{ range $i, $x := .list }}}}{{{{ if eq $i 1 }}}}{{{{ {} }}}}{{{{ end }}}}{text}{left}{pipeline}{right}{{{{ end }}}}", self.pick(&["break", "continue"])),
+            7 => {
+                let leave = self.pick(&["break", "continue"]);
+                format!("{{{{ range $i, $x := .list }}}}{{{{ if eq $i 1 }}}}{{{{ {leave} }}}}{{{{ end }}}}{text}{left}$x{right}{{{{ end }}}}")
+            }
             _ => format!("{text}{left}{pipeline}{right}{text}"),
         }
     }
 
-    fn pipeline(&mut self, depth: usize) -> String {
-        let mut pipeline = self.command(depth);
-        if self.below(4) == 0 {
-            let (name, arguments) = FUNCTIONS[self.below(FUNCTIONS.len())];
-            pipeline += &format!(" | {name}");
-            for _ in 1..arguments {
-                pipeline += &format!(" {}", self.operand(0));
+    fn pipeline(&mut self, kind: char, depth: usize) -> String {
+        if depth > 0 && self.below(4) == 0 {
+            let (name, arguments, _) = self.function(kind);
+            if let Some((last, before)) = arguments.chars().collect::<Vec<_>>().split_last() {
+                let mut pipeline = format!("{} | {name}", self.command(*last, depth - 1));
+                for argument in before {
+                    pipeline += &format!(" {}", self.operand(*argument, 0));
+                }
+                return pipeline;
             }
         }
-        pipeline
+        self.command(kind, depth)
     }
 
-    fn command(&mut self, depth: usize) -> String {
-        if self.below(5) == 0 {
-            return self.pick(ATOMS).to_owned();
+    /// A function with that result.
+    fn function(&mut self, kind: char) -> (&'static str, &'static str, char) {
+        let fitting: Vec<_> = FUNCTIONS.iter().filter(|(_, _, result)| kind == 'a' || *result == kind).collect();
+        if fitting.is_empty() { FUNCTIONS[0] } else { *fitting[self.below(fitting.len())] }
+    }
+
+    fn command(&mut self, kind: char, depth: usize) -> String {
+        let atom_only = !"tnblma".contains(kind);
+        if atom_only || self.below(6) == 0 {
+            return match self.operand(kind, 0) {
+                nil if nil == "nil" => ".nothing".to_owned(),
+                other => other,
+            };
         }
-        let (name, arguments) = FUNCTIONS[self.below(FUNCTIONS.len())];
+        let (name, arguments, _) = self.function(kind);
         let mut command = name.to_owned();
-        for _ in 0..arguments {
-            command += &format!(" {}", self.operand(depth));
+        for argument in arguments.chars() {
+            command += &format!(" {}", self.operand(argument, depth));
         }
         command
     }
 
-    fn operand(&mut self, depth: usize) -> String {
-        if depth > 0 && self.below(3) == 0 {
-            let field = self.pick(&["", "", "", "", "", ".a"]);
-            return format!("({}){field}", self.pipeline(depth - 1));
+    fn operand(&mut self, kind: char, depth: usize) -> String {
+        let kind = match self.below(60) {
+            0 => 'a', // not what belongs there
+            _ if kind == 'a' => self.pick(&["a", "a", "t", "n", "b", "l", "m"]).chars().next().unwrap(),
+            _ => kind,
+        };
+        if depth > 0 && "tnblma".contains(kind) && self.below(3) == 0 {
+            let field = self.pick(&["", "", "", "", "", "", "", "", "", "", "", ".a"]);
+            return format!("({}){field}", self.pipeline(kind, depth - 1));
         }
-        self.pick(ATOMS).to_owned()
+        let atoms = ATOMS.iter().find(|(own, _)| *own == kind).unwrap().1;
+        self.pick(atoms).to_owned()
     }
 
     /// A template with something taken out, put in or doubled.

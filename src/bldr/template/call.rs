@@ -70,7 +70,7 @@ impl<'a> Evaluator<'a> {
                 self.fields(at, dot, value, names, given)
             }
             OperandKind::Variable(name, names) if !names.is_empty() => {
-                let value = self.variable(name);
+                let value = self.variable(at, name)?;
                 self.fields(at, dot, value, names, given)
             }
             OperandKind::Function(function) => self.call(at, dot, function, given),
@@ -93,7 +93,7 @@ impl<'a> Evaluator<'a> {
             OperandKind::Text(text) => Ok(Datum::Text(Arc::clone(text))),
             OperandKind::Field(names) => self.fields(at, dot, dot.clone(), names, Given::NOTHING),
             OperandKind::Variable(name, names) => {
-                let value = self.variable(name);
+                let value = self.variable(at, name)?;
                 self.fields(at, dot, value, names, Given::NOTHING)
             }
             OperandKind::Function(function) => self.call(at, dot, function, Given::NOTHING),

@@ -124,9 +124,10 @@ enum Word {
     Other,
 }
 
-/// Letters that are not written with marks only, as xstrings sees them.
+/// Letters, but for Chinese characters.
 fn is_letter(c: char) -> bool {
-    c.is_alphabetic()
+    let chinese = matches!(c, '\u{4e00}'..='\u{9fcc}' | '\u{3400}'..='\u{4d85}' | '\u{20000}'..='\u{2b81d}');
+    c.is_alphabetic() && !chinese
 }
 
 fn is_number(c: char) -> bool {

@@ -43,8 +43,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
     variadic("mergeOverwrite", &[Map], Map, |memory, args| merge(memory, args, true)),
     variadic("mustMergeOverwrite", &[Map], Map, |memory, args| merge(memory, args, true)),
     variadic("dig", &[], Any, dig),
-    fixed("deepCopy", &[Any], |memory, args| copy(memory, args.any(0), 0)),
-    fixed("mustDeepCopy", &[Any], |memory, args| copy(memory, args.any(0), 0)),
+    fixed("deepCopy", &[Any], deep_copy),
+    fixed("mustDeepCopy", &[Any], deep_copy),
 ];
 
 fn dict(memory: &mut Memory, args: Args<'_>) -> Result<Datum, Fault> {
@@ -150,6 +150,13 @@ fn merge_into(
         }
     }
     Ok(())
+}
+
+fn deep_copy(memory: &mut Memory, args: Args<'_>) -> Result<Datum, Fault> {
+    match args.any(0) {
+        Datum::Missing | Datum::Nil => Err(Fault::new("there is no value")),
+        datum => copy(memory, datum, 0),
+    }
 }
 
 fn copy(memory: &mut Memory, datum: &Datum, depth: usize) -> Result<Datum, Fault> {

@@ -211,23 +211,23 @@ impl<'a> Evaluator<'a> {
         Ok(())
     }
 
-    /// A variable's value; the parser has seen that there is one.
-    pub(super) fn variable(&self, name: &str) -> Datum {
+    /// A variable's value. The parser takes a variable for defined in the pipeline that defines it.
+    pub(super) fn variable(&self, at: usize, name: &str) -> Result<Datum, Fallen> {
         let found = self.variables.iter().rev().find(|(own, _)| &**own == name);
-        found.map_or(Datum::Missing, |(_, value)| value.clone())
+        found.map(|(_, value)| value.clone()).ok_or_else(|| undefined(at, name))
     }
 
     /// Sets a variable that is there already. The parser does not see whether it is.
     pub(super) fn assign(&mut self, at: usize, name: &str, value: Datum) -> Result<(), Fallen> {
-        match self.variables.iter_mut().rev().find(|(own, _)| &**own == name) {
-            Some((_, own)) => *own = value,
-            None => {
-                let fault = Fault::new(format!("variable `{name}` is not defined, `:=` does so"));
-                return Err(Fallen { at, fault });
-            }
-        }
+        let found = self.variables.iter_mut().rev().find(|(own, _)| &**own == name);
+        let (_, own) = found.ok_or_else(|| undefined(at, name))?;
+        *own = value;
         Ok(())
     }
+}
+
+fn undefined(at: usize, name: &str) -> Fallen {
+    Fallen { at, fault: Fault::new(format!("variable `{name}` is not defined yet, `:=` does so")) }
 }
 
 /// What a range goes over.

@@ -155,11 +155,25 @@ fn concat(memory: &mut Memory, args: Args<'_>) -> Result<Datum, Fault> {
 }
 
 fn chunk(memory: &mut Memory, args: Args<'_>) -> Result<Datum, Fault> {
-    let size = usize::try_from(args.int(0)).ok().filter(|size| *size > 0);
-    let size = size.ok_or_else(|| Fault::new("the size is not positive"))?;
+    let list = list_of(args.any(1))?;
+    let size = chunk_size(args.int(0), list.items.len())?;
     let mut chunks = Vec::new();
-    for items in list_of(args.any(1))?.items.chunks(size) {
+    if args.int(0) < 0 && list.items.len() > 1 {
+        return memory.list(Elem::List, chunks);
+    }
+    for items in list.items.chunks(size) {
         chunks.push(memory.list(Elem::Any, items.to_vec())?);
     }
     memory.list(Elem::List, chunks)
+}
+
+/// sprig counts the chunks in floating point, by which there are some of a negative size: none of a list
+/// that is not longer than it, and one of a list of one.
+fn chunk_size(size: i64, length: usize) -> Result<usize, Fault> {
+    let not_longer = usize::try_from(size.unsigned_abs()).is_ok_and(|size| length <= size.saturating_add(1));
+    match usize::try_from(size) {
+        Ok(size) if size > 0 => Ok(size),
+        Err(_) if length == 1 && size < -1 || length >= 2 && not_longer => Ok(usize::MAX),
+        _ => Err(Fault::new("the size is not positive")),
+    }
 }

@@ -15,7 +15,8 @@
 //! | `template` | the face of all this |
 //!
 //! The result is Go's to the byte, and what fails there fails here. Where that is not so, it is on purpose:
-//! texts are UTF-8; complex numbers, the floats of `%b` and `%x`, `\B` in regular expressions and functions
+//! texts are UTF-8; lists end at their end (`slice` of Go sees what is
+//! left behind it); complex numbers, the insides of versions (`%d`), `\B` in regular expressions and functions
 //! that are no functions of their arguments are refused; mappings are in the order of their keys where Go's
 //! order is random; the limits.
 

@@ -254,7 +254,8 @@ impl<'a> Translator<'a> {
             // On bytes it would match within a character.
             'B' if !in_class => return Err(wrong(r"`\B` is not supported")),
             'A' | 'z' if !in_class => self.out.extend(['\\', c]),
-            'a' | 'f' | 't' | 'n' | 'r' | 'v' | 'p' | 'P' => self.out.extend(['\\', c]),
+            'a' | 'f' | 't' | 'n' | 'r' | 'v' => self.out.extend(['\\', c]),
+            'p' | 'P' => self.property(c),
             'x' => self.hexadecimal()?,
             'Q' if !in_class => self.quoted(),
             '0' => self.octal(0, 2),
@@ -265,6 +266,20 @@ impl<'a> Translator<'a> {
             _ => return Err(wrong(format!("`\\{c}` is not known"))),
         }
         Ok(())
+    }
+
+    /// `\pL`, `\p{Greek}` or, turned around, `\p{^Greek}`.
+    fn property(&mut self, c: char) {
+        let braced = self.rest.next_if_eq(&'{').is_some();
+        let turned = braced && self.rest.next_if_eq(&'^').is_some();
+        self.out.extend(['\\', if turned == (c == 'P') { 'p' } else { 'P' }]);
+        if braced {
+            self.out.push('{');
+            while let Some(c) = self.rest.next_if(|c| c.is_ascii_alphanumeric() || *c == '_') {
+                self.out.push(c);
+            }
+            self.out.extend(self.rest.next_if_eq(&'}'));
+        }
     }
 
     /// Two digits, or any number of them in braces.

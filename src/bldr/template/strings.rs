@@ -81,7 +81,10 @@ pub(super) const FUNCTIONS: &[Function] = &[
         memory.text(texts.join(separator))
     }),
     fixed("sortAlpha", &[Any], |memory, args| {
-        let mut texts = texts_of(memory, args.any(0))?;
+        let mut texts = match args.any(0) {
+            list @ Datum::List(_) => texts_of(memory, list)?,
+            other => vec![text_of(memory, other)?],
+        };
         texts.sort();
         memory.texts(texts)
     }),

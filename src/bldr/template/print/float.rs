@@ -9,7 +9,7 @@ struct Digits {
 /// What a double can have at the most behind its point; more are zeros, and Rust's formatter counts to 65535.
 const PRECISION_MAX: usize = 1100;
 
-/// The number with the verb `e`, `E`, `f`, `g` or `G`; without a precision as many digits as it needs.
+/// The number with the verb `e`, `E`, `f`, `g`, `G`, `b`, `x` or `X`; without a precision as many digits as it needs.
 pub(in super::super) fn format_float(value: f64, verb: char, precision: Option<usize>) -> String {
     if value.is_nan() {
         return "NaN".to_owned();
@@ -33,6 +33,8 @@ pub(in super::super) fn format_float(value: f64, verb: char, precision: Option<u
             }
             None => format!("{value}"),
         },
+        'b' => binary(value),
+        'x' => hexadecimal(value, precision),
         _ => general(value, precision.map(|precision| precision.max(1))),
     };
     let text = format!("{sign}{text}");
@@ -54,6 +56,59 @@ fn general(value: f64, precision: Option<usize>) -> String {
         return with_exponent(&digits, count.saturating_sub(1));
     }
     plain(&digits)
+}
+
+/// Bits of the mantissa behind its first one.
+const MANTISSA_BITS: u32 = 52;
+
+/// The mantissa as a whole number, and its exponent.
+fn mantissa(value: f64) -> (u64, i64) {
+    let bits = value.to_bits();
+    let exponent = i64::try_from(bits >> MANTISSA_BITS & 0x7ff).unwrap_or_default();
+    let fraction = bits & ((1 << MANTISSA_BITS) - 1);
+    // Without its leading one, if it is too small for that.
+    let mantissa = if exponent == 0 { fraction } else { fraction | 1 << MANTISSA_BITS };
+    (mantissa, exponent.max(1) - 1023 - i64::from(MANTISSA_BITS))
+}
+
+/// `b`: `4503599627370496p-52`.
+fn binary(value: f64) -> String {
+    let (mantissa, exponent) = mantissa(value);
+    format!("{mantissa}p{exponent:+}")
+}
+
+/// `x`: `0x1.8p+01`.
+fn hexadecimal(value: f64, precision: Option<usize>) -> String {
+    let (mut mantissa, mut exponent) = mantissa(value);
+    exponent = if mantissa == 0 { 0 } else { exponent + i64::from(MANTISSA_BITS) };
+    // One digit before the point, fifteen behind it.
+    mantissa <<= 60 - MANTISSA_BITS;
+    while mantissa != 0 && mantissa >> 60 == 0 {
+        mantissa <<= 1;
+        exponent -= 1;
+    }
+    if let Some(precision) = precision.filter(|precision| *precision < 15) {
+        // To the nearest, of two to the even one.
+        let shift = 60 - 4 * u32::try_from(precision).unwrap_or_default();
+        let extra = mantissa & ((1 << shift) - 1);
+        mantissa >>= shift;
+        if extra | (mantissa & 1) > 1 << (shift - 1) {
+            mantissa += 1;
+        }
+        mantissa <<= shift;
+        if mantissa >> 61 != 0 {
+            mantissa >>= 1;
+            exponent += 1;
+        }
+    }
+    let digits = format!("{:015x}", mantissa & ((1 << 60) - 1));
+    let digits = match precision {
+        None => digits.trim_end_matches('0').to_owned(),
+        Some(precision) => digits.chars().chain(std::iter::repeat('0')).take(precision).collect(),
+    };
+    let point = if digits.is_empty() { "" } else { "." };
+    let sign = if exponent < 0 { '-' } else { '+' };
+    format!("0x{}{point}{digits}p{sign}{:02}", mantissa >> 60, exponent.abs())
 }
 
 /// The first digits of a number, rounded as the exact value demands.

@@ -274,7 +274,7 @@ impl<'m> Printer<'m> {
             'G' => ('G', None),
             'e' | 'E' => (verb, Some(6)),
             'f' | 'F' => ('f', Some(6)),
-            'b' | 'x' | 'X' => return Err(Fault::new(format!("`%{verb}` of a float is not supported"))),
+            'b' | 'x' | 'X' => (verb, None),
             _ => return self.bad_verb(datum, verb, depth),
         };
         let precision = self.flags.precision.or(precision);
@@ -295,7 +295,7 @@ impl<'m> Printer<'m> {
         if !value.is_finite() {
             return self.pad_with_spaces(&format!("{sign}{digits}"));
         }
-        let digits = if flags.sharp { with_point(digits, letter, precision) } else { digits.to_owned() };
+        let digits = if flags.sharp && verb != 'b' { with_point(digits, letter, precision) } else { digits.to_owned() };
         let text = format!("{sign}{digits}");
         match flags.width {
             Some(width) if flags.zero && !flags.minus && !sign.is_empty() && width > text.len() => {
@@ -341,12 +341,16 @@ fn character(code: u64) -> char {
 
 /// `%#g`: always a point, and zeros up to the precision.
 fn with_point(digits: &str, verb: char, precision: Option<usize>) -> String {
-    let (mantissa, tail) = match digits.find(['e', 'E']) {
+    let hex = matches!(verb, 'x' | 'X');
+    let tail: &[char] = if hex { &['p', 'P'] } else { &['e', 'E'] };
+    let (mantissa, tail) = match digits.find(tail) {
         Some(at) => digits.split_at(at),
         None => (digits, ""),
     };
-    let wanted = if verb.eq_ignore_ascii_case(&'g') { precision.unwrap_or(6) } else { 0 };
-    let significant = mantissa.trim_start_matches(['0', '.']).chars().filter(char::is_ascii_digit).count();
+    let wanted = if matches!(verb, 'g' | 'G' | 'x') { precision.unwrap_or(6) } else { 0 };
+    let significant = mantissa.trim_start_matches(['0', '.']);
+    // Of hexadecimal digits the x counts as well.
+    let significant = significant.chars().filter(|c| c.is_ascii_digit() || hex && *c != '.').count();
     let significant = if mantissa == "0" { 1 } else { significant };
     let point = if mantissa.contains('.') { "" } else { "." };
     format!("{mantissa}{point}{}{tail}", "0".repeat(wanted.saturating_sub(significant)))

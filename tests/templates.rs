@@ -31,7 +31,8 @@ fn corpus() -> Vec<String> {
 
 /// The values that they are rendered with, with the types that the judge gives them.
 fn values() -> Value {
-    let json: serde_json::Value = serde_json::from_slice(&fs::read(testdata("values.json")).unwrap()).unwrap();
+    let json: serde_json::Value =
+        serde_json::from_slice(&fs::read(testdata("values.json")).unwrap()).unwrap();
     typed("", json)
 }
 

@@ -168,9 +168,8 @@ fn index(memory: &mut Memory, args: Args<'_>) -> Result<Datum, Fault> {
                     _ => Datum::Nil,
                 })
             }
-            (Datum::List(list), index) => {
-                place(index, list.items.len()).and_then(|at| list.items.get(at).cloned().ok_or_else(out_of_range))?
-            }
+            (Datum::List(list), index) => place(index, list.items.len())
+                .and_then(|at| list.items.get(at).cloned().ok_or_else(out_of_range))?,
             (Datum::Text(text), index) => place(index, text.len())
                 .and_then(|at| text.as_bytes().get(at).copied().ok_or_else(out_of_range))
                 .map(Datum::Byte)?,
@@ -201,7 +200,11 @@ fn escaped(memory: &mut Memory, args: Args<'_>, escape: fn(&str) -> String) -> R
     let shown: Vec<Datum> = args
         .0
         .iter()
-        .map(|argument| if argument.is_nothing() { Datum::text(super::eval::NO_VALUE) } else { argument.clone() })
+        .map(
+            |argument| {
+                if argument.is_nothing() { Datum::text(super::eval::NO_VALUE) } else { argument.clone() }
+            },
+        )
         .collect();
     let text = print::print(memory, &shown)?;
     memory.budget.allows(text.len().saturating_mul(ESCAPED_MAX))?;

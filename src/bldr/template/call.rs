@@ -44,6 +44,7 @@ impl Given<'_> {
 impl<'a> Evaluator<'a> {
     /// The value of a pipeline; sets its variables.
     pub(super) fn pipeline(&mut self, dot: &Datum, pipe: &'a Pipe) -> Result<Datum, Fallen> {
+        self.memory.budget.steps(pipe.commands.len()).map_err(|fault| Fallen { at: pipe.at, fault })?;
         let mut value = None;
         for command in &pipe.commands {
             value = Some(self.deeper(pipe.at, |own| own.command(dot, command, value))?.settled());
@@ -114,6 +115,7 @@ impl<'a> Evaluator<'a> {
         names: &[Arc<str>],
         given: Given<'a>,
     ) -> Result<Datum, Fallen> {
+        self.memory.budget.steps(names.len()).map_err(|fault| Fallen { at, fault })?;
         let Some((last, before)) = names.split_last() else { return Ok(value) };
         let mut value = value;
         for name in before {
@@ -189,7 +191,8 @@ impl<'a> Evaluator<'a> {
         if matches!(function.name, "and" | "or") {
             return self.short_circuit(at, dot, function.name == "or", given);
         }
-        let param = |index: usize| function.params.get(index).copied().or(function.rest).unwrap_or(Param::Any);
+        let param =
+            |index: usize| function.params.get(index).copied().or(function.rest).unwrap_or(Param::Any);
         let mut arguments = Vec::with_capacity(got);
         for (index, argument) in given.arguments.iter().enumerate() {
             arguments.push(self.argument(dot, param(index), argument)?);
@@ -197,6 +200,10 @@ impl<'a> Evaluator<'a> {
         if let Some(last) = given.last {
             arguments.push(self.checked(at, last, param(given.arguments.len()))?);
         }
+        // What looks at a long text takes its time, however short the result is.
+        let texts =
+            arguments.iter().map(|argument| if let Datum::Text(text) = argument { text.len() } else { 0 });
+        self.memory.budget.steps(texts.sum::<usize>() / 256).map_err(|fault| Fallen { at, fault })?;
         (function.run)(&mut self.memory, Args(&arguments)).map_err(|fault| {
             let fault = match fault {
                 Fault::Plain(problem) => Fault::Plain(format!("`{}`: {problem}", function.name)),
@@ -230,7 +237,10 @@ impl<'a> Evaluator<'a> {
             (OperandKind::Nil, Param::Value) => Ok(Datum::Missing),
             (OperandKind::Nil, Param::Map) => self.checked(at, Datum::Missing, param),
             (OperandKind::Nil, _) => Err(wrong(&format!("a {}, got nil", param.name()))),
-            (OperandKind::Bool(_) | OperandKind::Number(_) | OperandKind::Text(_), Param::Any | Param::Value)
+            (
+                OperandKind::Bool(_) | OperandKind::Number(_) | OperandKind::Text(_),
+                Param::Any | Param::Value,
+            )
             | (OperandKind::Bool(_), Param::Bool)
             | (OperandKind::Text(_), Param::Text) => self.operand(dot, operand),
             (OperandKind::Number(constant), Param::Int) => {

@@ -78,6 +78,7 @@ fn keys(memory: &mut Memory, args: Args<'_>) -> Result<Datum, Fault> {
 
 fn pick(memory: &mut Memory, args: Args<'_>, named: bool) -> Result<Datum, Fault> {
     let names: std::collections::BTreeSet<&str> = (1..args.len()).map(|index| args.text(index)).collect();
+    memory.budget.steps(memory.entries(args.map(0)?).len())?;
     let entries = memory.entries(args.map(0)?).iter();
     let picked = entries.filter(|(key, _)| names.contains(&***key) == named);
     let picked = picked.map(|(key, value)| (Arc::clone(key), value.clone())).collect();
@@ -85,7 +86,9 @@ fn pick(memory: &mut Memory, args: Args<'_>, named: bool) -> Result<Datum, Fault
 }
 
 fn dig(memory: &mut Memory, args: Args<'_>) -> Result<Datum, Fault> {
-    let [keys @ .., otherwise, map] = args.0 else { return Err(Fault::new("it takes at least three arguments")) };
+    let [keys @ .., otherwise, map] = args.0 else {
+        return Err(Fault::new("it takes at least three arguments"));
+    };
     if keys.is_empty() {
         return Err(Fault::new("it takes at least three arguments"));
     }

@@ -23,6 +23,16 @@ pub enum TemplateError {
         /// What is wrong there.
         problem: String,
     },
+    /// It would print `<no value>`, where that is not wanted.
+    #[error("{at}: {}", no_value(variable))]
+    Unset {
+        /// Where.
+        at: Place,
+        /// The variable that is not there, if it is one.
+        variable: Option<String>,
+        /// The variable that was meant, perhaps.
+        nearest: Option<String>,
+    },
     /// It asks for more than is given to any template.
     #[error("{at}: {problem}")]
     Limit {
@@ -44,23 +54,39 @@ impl TemplateError {
     /// Where it is wrong.
     pub fn at(&self) -> &Place {
         match self {
-            Self::Syntax { at, .. } | Self::Render { at, .. } | Self::Limit { at, .. } => at,
+            Self::Syntax { at, .. }
+            | Self::Render { at, .. }
+            | Self::Unset { at, .. }
+            | Self::Limit { at, .. } => at,
         }
     }
 
     /// What is wrong, without the place.
-    pub fn problem(&self) -> &str {
+    pub fn problem(&self) -> String {
         match self {
-            Self::Syntax { problem, .. } | Self::Render { problem, .. } | Self::Limit { problem, .. } => problem,
+            Self::Syntax { problem, .. } | Self::Render { problem, .. } | Self::Limit { problem, .. } => {
+                problem.clone()
+            }
+            Self::Unset { variable, .. } => no_value(variable),
         }
     }
 
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Syntax { nearest: Some(nearest), .. } => Some(format!("did you mean `{nearest}`?")),
+            Self::Syntax { nearest: Some(nearest), .. } | Self::Unset { nearest: Some(nearest), .. } => {
+                Some(format!("did you mean `{nearest}`?"))
+            }
+            Self::Unset { variable: Some(variable), .. } => Some(format!("add `{variable}` to `vars.yaml`")),
             _ => None,
         }
+    }
+}
+
+fn no_value(variable: &Option<String>) -> String {
+    match variable {
+        Some(variable) => format!("variable `{variable}` has no value"),
+        None => "there is no value".to_owned(),
     }
 }
 

@@ -1,14 +1,18 @@
 //! Walks a tree and writes, as Go's text/template does it (`exec.go`).
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::ast::{Bodies, Body, Node, Pipe};
 use super::limits::{DEPTH_MAX, Fault};
 use super::print;
-use super::value::{Datum, Memory, Number};
+use super::value::{Datum, List, Memory, Number};
 
 /// What a pipeline without a value prints.
 pub(super) const NO_VALUE: &str = "<no value>";
+
+/// The most places that are noted where that was printed; nobody reads more of them.
+const UNSET_MAX: usize = 100;
 
 /// A fault and its place, in bytes.
 #[derive(Debug)]
@@ -122,7 +126,9 @@ impl<'a> Evaluator<'a> {
     fn print(&mut self, pipe: &'a Pipe, value: &Datum) -> Result<(), Fallen> {
         match value {
             Datum::Missing | Datum::Nil => {
-                self.unset.push(Unset { at: pipe.at, name: pipe.variable() });
+                if self.unset.len() < UNSET_MAX && self.unset.iter().all(|unset| unset.at != pipe.at) {
+                    self.unset.push(Unset { at: pipe.at, name: pipe.variable() });
+                }
                 self.write(pipe.at, NO_VALUE)
             }
             Datum::Text(text) => self.write(pipe.at, text),
@@ -168,7 +174,7 @@ impl<'a> Evaluator<'a> {
     ) -> Result<Left, Fallen> {
         let outer = self.variables.len();
         let value = self.pipeline(dot, pipe)?;
-        let items = Items::of(&self.memory, &value, pipe.variables.len())
+        let items = Items::of(&mut self.memory, &value, pipe.variables.len())
             .map_err(|fault| Fallen { at: pipe.at, fault })?;
         let mark = self.variables.len();
         let mut index = 0;
@@ -234,19 +240,19 @@ fn undefined(at: usize, name: &str) -> Fallen {
 enum Items {
     None,
     Count(Datum, i128),
-    List(Vec<Datum>),
+    List(Rc<List>),
     Map(Vec<(Arc<str>, Datum)>),
 }
 
 impl Items {
-    fn of(memory: &Memory, value: &Datum, variables: usize) -> Result<Self, Fault> {
+    fn of(memory: &mut Memory, value: &Datum, variables: usize) -> Result<Self, Fault> {
         Ok(match value {
             Datum::Missing | Datum::Nil => Self::None,
-            Datum::List(list) => Self::List(list.items.clone()),
+            Datum::List(list) => Self::List(Rc::clone(list)),
             // As it is now: what the body does to it is not seen.
-            Datum::Map(id, _) => {
-                Self::Map(memory.entries(*id).iter().map(|(key, value)| (key.clone(), value.clone())).collect())
-            }
+            Datum::Map(id, _) => Self::Map(
+                memory.entries(*id).iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
+            ),
             value => {
                 let count = match value.number() {
                     Some(Number::Signed(count)) => i128::from(count),
@@ -278,8 +284,12 @@ impl Items {
                     },
                 ))
             }
-            Self::List(items) => Some((Datum::Int(i64::try_from(index).ok()?), items.get(index)?.clone())),
-            Self::Map(items) => items.get(index).map(|(key, value)| (Datum::Text(key.clone()), value.clone())),
+            Self::List(list) => {
+                Some((Datum::Int(i64::try_from(index).ok()?), list.items.get(index)?.clone()))
+            }
+            Self::Map(items) => {
+                items.get(index).map(|(key, value)| (Datum::Text(key.clone()), value.clone()))
+            }
         }
     }
 }

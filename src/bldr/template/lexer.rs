@@ -150,7 +150,8 @@ impl<'a> Lexer<'a> {
             let before = self.rest().split("{{").next().unwrap_or_default();
             let whole = before.len() == self.rest().len();
             let behind = self.rest().get(before.len() + 2..).unwrap_or_default();
-            let trimmed = if !whole && is_left_marker(behind) { before.trim_end_matches(SPACE) } else { before };
+            let trimmed =
+                if !whole && is_left_marker(behind) { before.trim_end_matches(SPACE) } else { before };
             self.start = self.at;
             self.at += trimmed.len();
             if !trimmed.is_empty() {
@@ -238,7 +239,9 @@ impl<'a> Lexer<'a> {
             }
             '$' => self.name(TokenKind::Variable, TokenKind::Variable)?,
             // Before a digit it is the start of a number.
-            '.' if !self.peek().is_some_and(|c| c.is_ascii_digit()) => self.name(TokenKind::Dot, TokenKind::Field)?,
+            '.' if !self.peek().is_some_and(|c| c.is_ascii_digit()) => {
+                self.name(TokenKind::Dot, TokenKind::Field)?
+            }
             '.' | '+' | '-' | '0'..='9' => {
                 self.at = self.start;
                 self.number()?;

@@ -1,8 +1,10 @@
 //! What a template may use up. A template comes from outside, and a few words of one can ask for anything:
 //! `repeat`, `until`, `printf "%999999d"`, or a range in a range.
 
-/// The largest template, in bytes: what may become a YAML document must itself be as small as one.
-pub const SIZE_MAX: usize = 1 << 20;
+/// The largest template, in bytes. Its words and its tree take a hundred times as much at the worst.
+pub const SIZE_MAX: usize = 256 << 10;
+/// The most variables that can be seen at one place: they are searched one by one.
+pub const VARIABLES_MAX: usize = 200;
 /// The most nodes, iterations, calls, and elements of lists and mappings of one rendering. The largest package
 /// of the official trees takes about a thousand.
 pub const STEPS_MAX: u64 = 1_000_000;

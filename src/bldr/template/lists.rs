@@ -85,7 +85,9 @@ fn reverse(memory: &mut Memory, args: Args<'_>) -> Result<Datum, Fault> {
 }
 
 fn compact(memory: &mut Memory, args: Args<'_>) -> Result<Datum, Fault> {
-    let items = list_of(args.any(0))?.items.iter().filter(|item| !is_empty(memory, item)).cloned().collect();
+    let list = list_of(args.any(0))?;
+    memory.budget.steps(list.items.len())?;
+    let items = list.items.iter().filter(|item| !is_empty(memory, item)).cloned().collect();
     memory.list(Elem::Any, items)
 }
 

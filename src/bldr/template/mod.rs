@@ -47,6 +47,9 @@ mod template;
 mod truth;
 mod value;
 
+#[cfg(test)]
+mod template_tests;
+
 pub use error::{Place, TemplateError};
 pub use template::{Rendered, Template, Unset};
 pub use value::Value;

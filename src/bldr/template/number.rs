@@ -97,7 +97,8 @@ pub(super) fn constant(text: &str) -> Result<Constant, String> {
     if text.ends_with('i') {
         return Err(format!("`{text}` is an imaginary number, and there are none here"));
     }
-    let hex = text.len() > 2 && (text.starts_with("0x") || text.starts_with("0X")) && !text.contains(['p', 'P']);
+    let hex =
+        text.len() > 2 && (text.starts_with("0x") || text.starts_with("0X")) && !text.contains(['p', 'P']);
     let pointed = text.contains(['.', 'e', 'E', 'p', 'P']);
     if let Some(int) = parse_int(text) {
         #[expect(clippy::cast_precision_loss, reason = "Go rounds, too")]

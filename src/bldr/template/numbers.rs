@@ -33,7 +33,9 @@ pub(super) const FUNCTIONS: &[Function] = &[
         let count = args.int(0);
         numbers(memory, 0, count, if count < 0 { -1 } else { 1 })
     }),
-    fixed("untilStep", &[Int, Int, Int], |memory, args| numbers(memory, args.int(0), args.int(1), args.int(2))),
+    fixed("untilStep", &[Int, Int, Int], |memory, args| {
+        numbers(memory, args.int(0), args.int(1), args.int(2))
+    }),
     variadic("seq", &[], Int, seq),
 ];
 

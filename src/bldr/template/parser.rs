@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::ast::{Bodies, Body, Command, Node, Operand, OperandKind, Pipe};
 use super::functions;
 use super::lexer::{Keyword, Token, TokenKind, lex};
-use super::limits::DEPTH_MAX;
+use super::limits::{DEPTH_MAX, VARIABLES_MAX};
 use super::number;
 use crate::base::suggest;
 
@@ -92,7 +92,11 @@ impl<'a> Parser<'a> {
     }
 
     /// One level deeper.
-    fn deeper<T>(&mut self, at: usize, inner: impl FnOnce(&mut Self) -> Result<T, Wrong>) -> Result<T, Wrong> {
+    fn deeper<T>(
+        &mut self,
+        at: usize,
+        inner: impl FnOnce(&mut Self) -> Result<T, Wrong>,
+    ) -> Result<T, Wrong> {
         if self.depth >= DEPTH_MAX {
             let problem = format!("nested deeper than {DEPTH_MAX} levels");
             return Err(Wrong { at, problem, nearest: None, limit: true });
@@ -360,7 +364,7 @@ impl<'a> Parser<'a> {
                 TokenKind::Declare => false,
                 TokenKind::Other if next.text == "," => {
                     self.next();
-                    self.declare(&mut variables, token.text);
+                    self.declare(&mut variables, &token)?;
                     let more = self.peek_word();
                     if context != "range" || variables.len() > 1 {
                         return Err(wrong(more.at, format!("too many declarations in {context}")));
@@ -376,14 +380,19 @@ impl<'a> Parser<'a> {
                 }
             };
             self.next();
-            self.declare(&mut variables, token.text);
+            self.declare(&mut variables, &token)?;
             return Ok((variables, assigns));
         }
     }
 
-    fn declare(&mut self, variables: &mut Vec<Arc<str>>, name: &str) {
-        variables.push(name.into());
-        self.variables.push(name.into());
+    fn declare(&mut self, variables: &mut Vec<Arc<str>>, token: &Token<'a>) -> Result<(), Wrong> {
+        if self.variables.len() >= VARIABLES_MAX {
+            let problem = format!("more than {VARIABLES_MAX} variables");
+            return Err(Wrong { limit: true, ..wrong(token.at, problem) });
+        }
+        variables.push(token.text.into());
+        self.variables.push(token.text.into());
+        Ok(())
     }
 
     fn command(&mut self) -> Result<Command, Wrong> {
@@ -499,7 +508,11 @@ fn function(token: &Token<'_>) -> Result<&'static functions::Function, Wrong> {
 fn executable(command: &Command) -> bool {
     !matches!(
         command.first.kind,
-        OperandKind::Bool(_) | OperandKind::Dot | OperandKind::Nil | OperandKind::Number(_) | OperandKind::Text(_)
+        OperandKind::Bool(_)
+            | OperandKind::Dot
+            | OperandKind::Nil
+            | OperandKind::Number(_)
+            | OperandKind::Text(_)
     )
 }
 

@@ -42,23 +42,40 @@ pub(super) const FUNCTIONS: &[Function] = &[
 
 /// The most memory of a compiled expression, in bytes; `\w{1000}{1000}` would take more than there is.
 const COMPILED_MAX: usize = 1 << 20;
+/// The deepest nesting of groups: the parser is recursive.
+const NEST_MAX: u32 = 100;
+/// The most expressions that are kept compiled.
+const KEPT_MAX: usize = 16;
 /// The longest expression. Compiling takes many times as much.
 const PATTERN_MAX: usize = 4096;
 
+/// Compiles an expression, or finds it among those that were compiled before.
 fn compile(memory: &mut Memory, pattern: &str) -> Result<Regex, Fault> {
-    // Compiling is dear: as much as hundreds of steps.
-    memory.budget.steps(100 + 10 * pattern.len())?;
+    if let Some(regex) = memory.expressions.get(pattern) {
+        return Ok(regex.clone());
+    }
+    // Compiling is dear: as much as thousands of steps.
+    memory.budget.steps(2000 + 20 * pattern.len())?;
     if pattern.len() > PATTERN_MAX {
         return Err(Fault::Limit(format!("a regular expression of more than {PATTERN_MAX} bytes")));
     }
     let ours = Translator::translate(pattern)?;
-    let regex = RegexBuilder::new(&ours).size_limit(COMPILED_MAX).dfa_size_limit(COMPILED_MAX).nest_limit(100).build();
-    regex.map_err(|error| match error {
-        regex::Error::CompiledTooBig(limit) => {
-            Fault::Limit(format!("a regular expression that takes more than {limit} bytes"))
-        }
-        _ => Fault::new(format!("`{pattern}` is no regular expression")),
-    })
+    let regex = RegexBuilder::new(&ours)
+        .size_limit(COMPILED_MAX)
+        .dfa_size_limit(COMPILED_MAX)
+        .nest_limit(NEST_MAX)
+        .build()
+        .map_err(|error| match error {
+            regex::Error::CompiledTooBig(limit) => {
+                Fault::Limit(format!("a regular expression that takes more than {limit} bytes"))
+            }
+            _ => Fault::new(format!("`{pattern}` is no regular expression")),
+        })?;
+    if memory.expressions.len() >= KEPT_MAX {
+        memory.expressions.clear();
+    }
+    memory.expressions.insert(pattern.to_owned(), regex.clone());
+    Ok(regex)
 }
 
 /// A search takes its time with the text's length.
@@ -336,7 +353,8 @@ impl<'a> Translator<'a> {
             self.out.push_str("\\{");
             return Ok(false);
         }
-        let small = |number: &&str| number.is_empty() || number.parse::<u32>().is_ok_and(|number| number <= 1000);
+        let small =
+            |number: &&str| number.is_empty() || number.parse::<u32>().is_ok_and(|number| number <= 1000);
         if ![least, most].iter().all(small) {
             return Err(wrong("a count of more than 1000"));
         }

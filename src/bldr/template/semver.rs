@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::fmt;
 use std::rc::Rc;
+use std::sync::LazyLock;
 
 use regex::{Captures, Regex};
 
@@ -169,14 +170,39 @@ const OPERATORS: &str = r"=||!=|>|<|>=|=>|<=|=<|~|~>|\^";
 /// The longest constraint: it is searched several times.
 const CONSTRAINT_MAX: usize = 1024;
 
-/// Expressions of this module's own; one that does not compile would be a constraint that is refused.
-fn expression(text: &str) -> Result<Regex, Fault> {
-    Regex::new(text).map_err(|error| Fault::new(error.to_string()))
+/// The expressions of constraints.
+struct Expressions {
+    /// `1 - 2`
+    range: Regex,
+    /// A whole alternative.
+    valid: Regex,
+    /// One constraint of it.
+    each: Regex,
+    /// The same with its parts.
+    exact: Regex,
+}
+
+impl Expressions {
+    fn new() -> Result<Self, regex::Error> {
+        Ok(Self {
+            range: Regex::new(&format!(r"\s*(?P<from>{PARTIAL})\s+-\s+(?P<to>{PARTIAL})\s*"))?,
+            valid: Regex::new(&format!(
+                r"^(\s*({OPERATORS})\s*({PARTIAL})\s*)((?:\s+|,\s*)({OPERATORS})\s*({PARTIAL})\s*)*$"
+            ))?,
+            each: Regex::new(&format!(r"({OPERATORS})\s*({PARTIAL})"))?,
+            exact: Regex::new(&format!(r"^\s*(?P<operator>{OPERATORS})\s*(?P<version>{PARTIAL})\s*$"))?,
+        })
+    }
+
+    /// Compiled once. Every constraint would be refused if they did not compile, which tests would see.
+    fn get() -> Result<&'static Self, Fault> {
+        static ALL: LazyLock<Result<Expressions, regex::Error>> = LazyLock::new(Expressions::new);
+        ALL.as_ref().map_err(|error| Fault::new(error.to_string()))
+    }
 }
 
 fn compare(memory: &mut Memory, args: Args<'_>) -> Result<Datum, Fault> {
-    // It compiles four expressions.
-    memory.budget.steps(2000)?;
+    memory.budget.steps(50)?;
     let (text, version) = (args.text(0), args.text(1));
     if text.len() > CONSTRAINT_MAX {
         return Err(Fault::Limit(format!("a constraint of more than {CONSTRAINT_MAX} bytes")));
@@ -189,12 +215,7 @@ fn compare(memory: &mut Memory, args: Args<'_>) -> Result<Datum, Fault> {
 /// Alternatives, each of constraints that must all hold.
 fn constraints(text: &str) -> Result<Vec<Vec<Constraint>>, Fault> {
     let wrong = |text: &str| Fault::new(format!("`{text}` is no constraint of versions"));
-    let range = expression(&format!(r"\s*(?P<from>{PARTIAL})\s+-\s+(?P<to>{PARTIAL})\s*"))?;
-    let valid = expression(&format!(
-        r"^(\s*({OPERATORS})\s*({PARTIAL})\s*)((?:\s+|,\s*)({OPERATORS})\s*({PARTIAL})\s*)*$"
-    ))?;
-    let each = expression(&format!(r"({OPERATORS})\s*({PARTIAL})"))?;
-    let exact = expression(&format!(r"^\s*(?P<operator>{OPERATORS})\s*(?P<version>{PARTIAL})\s*$"))?;
+    let Expressions { range, valid, each, exact } = Expressions::get()?;
     let text = range.replace_all(text, ">= $from, <= $to ");
     let mut alternatives = Vec::new();
     for alternative in text.split("||") {
@@ -269,9 +290,7 @@ impl Constraint {
     fn differs(&self, version: &Version) -> bool {
         match self.given {
             1 => version.major() != self.version.major(),
-            2 => {
-                version.two() != self.version.two() || compare_pre(&version.pre, &self.version.pre).is_ne()
-            }
+            2 => version.two() != self.version.two() || compare_pre(&version.pre, &self.version.pre).is_ne(),
             _ => version.compare(&self.version).is_ne(),
         }
     }

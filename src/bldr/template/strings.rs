@@ -58,14 +58,17 @@ pub(super) const FUNCTIONS: &[Function] = &[
         memory.text(if args.int(2) == 1 { args.text(0) } else { args.text(1) })
     }),
     fixed("split", &[Text, Text], |memory, args| {
-        let parts = pieces(args.text(1), args.text(0), None);
+        let parts = pieces(memory, args.text(1), args.text(0), None)?;
         numbered(memory, &parts)
     }),
     fixed("splitn", &[Text, Int, Text], |memory, args| {
-        let parts = pieces(args.text(2), args.text(0), Some(args.int(1)));
+        let parts = pieces(memory, args.text(2), args.text(0), Some(args.int(1)))?;
         numbered(memory, &parts)
     }),
-    fixed("splitList", &[Text, Text], |memory, args| memory.texts(pieces(args.text(1), args.text(0), None))),
+    fixed("splitList", &[Text, Text], |memory, args| {
+        let parts = pieces(memory, args.text(1), args.text(0), None)?;
+        memory.texts(parts)
+    }),
     fixed("toString", &[Any], |memory, args| {
         let text = text_of(memory, args.any(0))?;
         memory.text(text)
@@ -155,7 +158,7 @@ fn repeat(memory: &mut Memory, args: Args<'_>) -> Result<Datum, Fault> {
 }
 
 /// A part of a text, in bytes.
-fn part<'a>(text: &'a str, from: i64, to: i64) -> Result<&'a str, Fault> {
+fn part(text: &str, from: i64, to: i64) -> Result<&str, Fault> {
     let range = usize::try_from(from).ok().zip(usize::try_from(to).ok());
     let (from, to) = range
         .filter(|(from, to)| from <= to && *to <= text.len())
@@ -225,14 +228,21 @@ fn indent(memory: &mut Memory, args: Args<'_>, before: &str) -> Result<Datum, Fa
 }
 
 /// `strings.SplitN`: by characters where the separator is empty.
-fn pieces<'a>(text: &'a str, separator: &str, count: Option<i64>) -> Vec<&'a str> {
+fn pieces<'a>(
+    memory: &mut Memory,
+    text: &'a str,
+    separator: &str,
+    count: Option<i64>,
+) -> Result<Vec<&'a str>, Fault> {
     let most = match count {
         None => usize::MAX,
-        Some(0) => return Vec::new(),
+        Some(0) => return Ok(Vec::new()),
         Some(count) => usize::try_from(count).unwrap_or(usize::MAX),
     };
+    let all = if separator.is_empty() { text.len() } else { text.matches(separator).count() };
+    memory.budget.steps(all.min(most))?;
     if !separator.is_empty() {
-        return text.splitn(most, separator).collect();
+        return Ok(text.splitn(most, separator).collect());
     }
     let mut parts = Vec::new();
     let mut rest = text;
@@ -245,7 +255,7 @@ fn pieces<'a>(text: &'a str, separator: &str, count: Option<i64>) -> Vec<&'a str
         parts.push(first);
         rest = behind;
     }
-    parts
+    Ok(parts)
 }
 
 /// A mapping with the keys `_0`, `_1` …

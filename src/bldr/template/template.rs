@@ -6,6 +6,7 @@ use super::eval::Evaluator;
 use super::limits::{Fault, SIZE_MAX};
 use super::parser::{self, Wrong};
 use super::value::{Memory, Value};
+use crate::base::suggest;
 
 /// A template.
 #[derive(Debug)]
@@ -55,17 +56,31 @@ impl Template {
         self.render_noting(value).map(|rendered| rendered.text)
     }
 
+    /// Renders it where `<no value>` is of no use: the first one is an error.
+    pub fn render_whole(&self, value: &Value) -> Result<String, TemplateError> {
+        let Rendered { text, unset } = self.render_noting(value)?;
+        let Some(Unset { at, variable }) = unset.into_iter().next() else { return Ok(text) };
+        let known: Vec<&str> = match value {
+            Value::Map(pairs) => pairs.keys().map(String::as_str).collect(),
+            Value::Texts(pairs) => pairs.keys().map(String::as_str).collect(),
+            _ => Vec::new(),
+        };
+        let nearest = variable.as_deref().and_then(|name| suggest::nearest(name, known)).map(str::to_owned);
+        Err(TemplateError::Unset { at, variable, nearest })
+    }
+
     /// Renders it, and says where there was no value.
     pub fn render_noting(&self, value: &Value) -> Result<Rendered, TemplateError> {
-        let wrong = |at: usize, fault: Fault| TemplateError::new(Place::of(&self.name, &self.text, at), fault);
+        let wrong =
+            |at: usize, fault: Fault| TemplateError::new(Place::of(&self.name, &self.text, at), fault);
         let mut memory = Memory::new();
         let dot = memory.take(value).map_err(|fault| wrong(0, fault))?.settled();
         let mut evaluator = Evaluator::new(&self.bodies, memory);
         evaluator.template(0, &self.name, &dot).map_err(|fallen| wrong(fallen.at, fallen.fault))?;
-        let unset = evaluator.unset.into_iter().map(|unset| Unset {
-            at: Place::of(&self.name, &self.text, unset.at),
-            variable: unset.name,
-        });
+        let unset = evaluator
+            .unset
+            .into_iter()
+            .map(|unset| Unset { at: Place::of(&self.name, &self.text, unset.at), variable: unset.name });
         Ok(Rendered { unset: unset.collect(), text: evaluator.output })
     }
 }

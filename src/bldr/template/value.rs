@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use regex::Regex;
+
 use super::limits::{Budget, DEPTH_MAX, Fault};
 use super::semver::Version;
 use crate::base::yaml::Any;
@@ -214,12 +216,19 @@ impl Datum {
 pub(super) struct Memory {
     maps: Vec<MapData>,
     nothing: MapData,
+    /// Regular expressions that were compiled: a range uses one again and again.
+    pub(super) expressions: BTreeMap<String, Regex>,
     pub(super) budget: Budget,
 }
 
 impl Memory {
     pub(super) fn new() -> Self {
-        Self { maps: Vec::new(), nothing: MapData::default(), budget: Budget::new() }
+        Self {
+            maps: Vec::new(),
+            nothing: MapData::default(),
+            expressions: BTreeMap::new(),
+            budget: Budget::new(),
+        }
     }
 
     /// Takes a value in.
@@ -239,7 +248,8 @@ impl Memory {
             Value::Float(value) => Datum::Float(*value),
             Value::Text(text) => return self.text(text.as_str()),
             Value::List(items) => {
-                let items = items.iter().map(|item| self.take_at(item, depth + 1)).collect::<Result<_, _>>()?;
+                let items =
+                    items.iter().map(|item| self.take_at(item, depth + 1)).collect::<Result<_, _>>()?;
                 return self.list(Elem::Any, items);
             }
             Value::Map(pairs) => {
@@ -280,7 +290,10 @@ impl Memory {
     }
 
     /// A list of texts, charged.
-    pub(super) fn texts<T: AsRef<str>>(&mut self, texts: impl IntoIterator<Item = T>) -> Result<Datum, Fault> {
+    pub(super) fn texts<T: AsRef<str>>(
+        &mut self,
+        texts: impl IntoIterator<Item = T>,
+    ) -> Result<Datum, Fault> {
         let mut items = Vec::new();
         for text in texts {
             self.budget.steps(1)?;

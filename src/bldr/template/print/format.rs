@@ -34,8 +34,15 @@ pub(in super::super) fn println(memory: &Memory, arguments: &[Datum]) -> Result<
 
 /// `fmt.Sprintf`
 pub(in super::super) fn printf(memory: &Memory, format: &str, arguments: &[Datum]) -> Result<String, Fault> {
-    let mut formatter =
-        Formatter { printer: Printer::new(memory), format, at: 0, arguments, argument: 0, reordered: false, good: true };
+    let mut formatter = Formatter {
+        printer: Printer::new(memory),
+        format,
+        at: 0,
+        arguments,
+        argument: 0,
+        reordered: false,
+        good: true,
+    };
     while formatter.directive()? {}
     formatter.extra()?;
     Ok(formatter.printer.out)
@@ -189,7 +196,9 @@ impl Formatter<'_> {
         };
         self.at += inside.len() + 2;
         let number = Some(inside)
-            .filter(|text| !text.is_empty() && text.len() < 8 && text.bytes().all(|byte| byte.is_ascii_digit()))
+            .filter(|text| {
+                !text.is_empty() && text.len() < 8 && text.bytes().all(|byte| byte.is_ascii_digit())
+            })
             .and_then(|text| text.parse::<usize>().ok());
         match number.and_then(|number| number.checked_sub(1)).filter(|index| *index < self.arguments.len()) {
             Some(index) => {

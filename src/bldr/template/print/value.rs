@@ -72,9 +72,13 @@ impl<'m> Printer<'m> {
             Datum::Nil | Datum::Missing if self.flags.go_syntax => self.put("interface {}(nil)"),
             Datum::Nil | Datum::Missing => self.put("<nil>"),
             _ if verb == 'w' => self.bad_verb(datum, verb, depth),
-            Datum::Bool(value) if matches!(verb, 't' | 'v') => self.pad(if *value { "true" } else { "false" }),
+            Datum::Bool(value) if matches!(verb, 't' | 'v') => {
+                self.pad(if *value { "true" } else { "false" })
+            }
             Datum::Text(text) => self.text(datum, text, verb, depth),
-            Datum::Version(version) if matches!(verb, 'v' | 's' | 'q' | 'x' | 'X') && !self.flags.go_syntax => {
+            Datum::Version(version)
+                if matches!(verb, 'v' | 's' | 'q' | 'x' | 'X') && !self.flags.go_syntax =>
+            {
                 self.text(datum, &version.to_string(), verb, depth)
             }
             Datum::Version(_) => Err(Fault::new(format!("`%{verb}` of a version is not supported"))),
@@ -179,7 +183,8 @@ impl<'m> Printer<'m> {
             (true, false) => "0x",
             (true, true) => "0X",
         };
-        let digits = bytes.iter().map(|byte| if upper { format!("{byte:02X}") } else { format!("{byte:02x}") });
+        let digits =
+            bytes.iter().map(|byte| if upper { format!("{byte:02X}") } else { format!("{byte:02x}") });
         let text = match self.flags.space {
             true => digits.map(|digits| format!("{prefix}{digits}")).collect::<Vec<_>>().join(" "),
             false if bytes.is_empty() => String::new(),
@@ -295,7 +300,11 @@ impl<'m> Printer<'m> {
         if !value.is_finite() {
             return self.pad_with_spaces(&format!("{sign}{digits}"));
         }
-        let digits = if flags.sharp && verb != 'b' { with_point(digits, letter, precision) } else { digits.to_owned() };
+        let digits = if flags.sharp && verb != 'b' {
+            with_point(digits, letter, precision)
+        } else {
+            digits.to_owned()
+        };
         let text = format!("{sign}{digits}");
         match flags.width {
             Some(width) if flags.zero && !flags.minus && !sign.is_empty() && width > text.len() => {

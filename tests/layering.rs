@@ -19,9 +19,9 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("boot", &["base", "archive", "pki"]),
     ("talos", &["base", "archive", "image", "pki", "kmod", "boot"]),
     ("bldr", &["base", "archive", "image", "kmod", "boot", "talos"]),
-    ("check", &["base", "archive", "image", "pki", "kmod", "boot", "talos"]),
-    ("plan", &["base", "archive", "image", "pki", "kmod", "boot", "talos", "check"]),
-    ("cli", &["base", "archive", "image", "pki", "kmod", "boot", "talos", "check", "plan"]),
+    ("check", &["base", "archive", "image", "pki", "kmod", "boot", "talos", "bldr"]),
+    ("plan", &["base", "archive", "image", "pki", "kmod", "boot", "talos", "bldr", "check"]),
+    ("cli", &["base", "archive", "image", "pki", "kmod", "boot", "talos", "bldr", "check", "plan"]),
 ];
 
 /// Siblings that a module of a room must not use: the leaves know nothing of what is built on them.
@@ -36,6 +36,8 @@ const SIBLINGS: &[(&str, &str, &[&str])] = &[
     ("image", "document", &["layout", "registry", "media", "docker_archive", "store"]),
     ("image", "layout", &["registry", "media", "docker_archive"]),
     ("image", "registry", &["layout", "media", "docker_archive", "store", "document"]),
+    ("bldr", "template", &["pkgfile", "steps", "buildkit"]),
+    ("bldr", "pkgfile", &["steps", "buildkit"]),
     (
         "plan",
         "step",

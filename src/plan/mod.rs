@@ -25,6 +25,7 @@ pub mod installer;
 pub mod kernel_facts;
 pub mod one_image;
 pub mod outputs;
+pub mod packages;
 pub mod run;
 pub mod squashfs;
 pub mod stat_cache;

@@ -22,6 +22,6 @@ pub use error::{PkgfileError, Problem};
 pub use package::{
     BuildPlatform, Copied, Dependency, Instruction, Network, Origin, Package, Sbom, Source, Step, Variant,
 };
-pub use packages::Packages;
+pub use packages::{Located, PKG_YAML, PKGFILE, Packages};
 pub use root::Pkgfile;
 pub use variables::{Build, Variables};

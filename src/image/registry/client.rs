@@ -73,6 +73,11 @@ impl Client {
         self.0.runtime.get_or_init(|| runtime).block_on(work)
     }
 
+    /// Sends a request that is none to a registry: without authorization.
+    pub(super) async fn send(&self, request: &Request<'_>) -> Result<Response, RegistryError> {
+        self.0.transport.send(request, None).await
+    }
+
     /// Where the requests for `reference` go.
     pub(super) fn target(&self, reference: &RegistryReference) -> Result<Target, RegistryError> {
         Target::of(reference, self.0.options.insecure)

@@ -17,6 +17,7 @@
 //! | `options` | what the caller decides, the environment's values, progress |
 //! | `client` | [`Client`]: the runtime, authorised requests |
 //! | `pull`, `push` | its methods: manifests, blobs, tags |
+//! | `download` | files that lie at a URL |
 //! | `transport` | the one `send` of every request: offline, proxies, TLS, redirects |
 //! | `upload` | a content as the body of a request, hashed on its way |
 //! | `auth`, `challenge` | tokens and their cache; `WWW-Authenticate` |
@@ -27,6 +28,7 @@ mod auth;
 mod challenge;
 mod client;
 mod credentials;
+mod download;
 mod error;
 mod helper;
 mod options;

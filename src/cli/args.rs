@@ -98,6 +98,8 @@ pub enum When {
 pub enum Command {
     /// Make an extension image of module files, firmware, folders and other images
     Extension(Box<Extension>),
+    /// Say of every package of a tree whether it is built natively and, if not, why
+    Packages(Packages),
     /// Make an installer image: base layers, the imager's boot assets, extensions
     Installer(Box<Installer>),
     /// Make what the Talos imager makes, by its own flags and profile documents
@@ -130,6 +132,7 @@ impl Command {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Extension(_) => "extension",
+            Self::Packages(_) => "packages",
             Self::Installer(_) => "installer",
             Self::Imager(_) => "imager",
             Self::CustomImager(_) => "custom-imager",
@@ -149,12 +152,21 @@ impl Command {
 /// `talosmith extension`
 #[derive(Debug, ClapArgs)]
 pub struct Extension {
-    /// Folder with manifest.yaml (or manifest.yaml.tmpl and vars.yaml) and rootfs/
+    /// Folder with manifest.yaml (or manifest.yaml.tmpl and vars.yaml) and rootfs/, or a package's folder with pkg.yaml, or with --target the root of a tree of packages
     #[arg(value_name = "DIR")]
     pub directory: Option<PathBuf>,
-    /// Where to write the image; may be given several times
-    #[arg(long, short, value_name = "REFERENCE", required = true)]
+    /// Where to write the image; may be given several times. Of packages, `{name}` and `{version}` become their own
+    #[arg(long, short, value_name = "REFERENCE", required_unless_present = "push")]
     pub output: Vec<String>,
+    /// Repositories to push to, as bldr names them: HOST/USER/NAME:VERSION
+    #[arg(long, value_name = "HOST/USER")]
+    pub push: Vec<String>,
+    /// Packages of the tree, by name; their steps are run here, in memory
+    #[arg(long = "target", value_name = "NAME", value_delimiter = ',', requires = "directory", help_heading = "Packages")]
+    pub targets: Vec<String>,
+    /// Argument of the build: a package's files see it as BUILD_ARG_KEY
+    #[arg(long = "build-arg", value_name = "KEY=VALUE", requires = "directory", help_heading = "Packages")]
+    pub build_args: Vec<String>,
     /// The manifest, if it is not DIR/manifest.yaml
     #[arg(long, value_name = "FILE", help_heading = "Inputs")]
     pub manifest: Option<PathBuf>,
@@ -209,6 +221,20 @@ pub struct Extension {
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would print the comment")]
     pub judge: Judge,
+}
+
+/// `talosmith packages`
+#[derive(Debug, ClapArgs)]
+pub struct Packages {
+    /// Root of a tree of packages, with its Pkgfile
+    #[arg(value_name = "DIR")]
+    pub directory: PathBuf,
+    /// Platform that files of the tree are rendered for
+    #[arg(long, value_name = "OS/ARCH", default_value = "linux/amd64")]
+    pub platform: String,
+    /// Argument of the build: files see it as BUILD_ARG_KEY
+    #[arg(long = "build-arg", value_name = "KEY=VALUE")]
+    pub build_args: Vec<String>,
 }
 
 /// `talosmith installer`

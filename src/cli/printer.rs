@@ -62,6 +62,11 @@ impl Printer {
         }
     }
 
+    /// Whether more is to be told.
+    pub fn is_verbose(&self) -> bool {
+        self.verbose
+    }
+
     /// Whether results are JSON.
     pub fn is_json(&self) -> bool {
         self.json

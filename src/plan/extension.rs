@@ -70,6 +70,14 @@ pub struct ExtensionSpec {
     pub outputs: Vec<String>,
 }
 
+impl ExtensionSpec {
+    /// The same with an extension's own name and version in the outputs, for `{name}` and `{version}`.
+    pub(super) fn named(&self, name: &str, version: &str) -> Self {
+        let named = |output: &String| output.replace("{name}", name).replace("{version}", version);
+        Self { outputs: self.outputs.iter().map(named).collect(), ..self.clone() }
+    }
+}
+
 /// What came of it.
 #[derive(Debug)]
 pub struct BuiltExtension {
@@ -82,9 +90,10 @@ pub struct BuiltExtension {
 }
 
 /// One platform's image before it is made.
-struct Prepared {
+pub(super) struct Prepared {
     platform: Platform,
     rootfs: TreeInput,
+    /// The manifest, and whatever else lies beside the rootfs.
     manifest: TreeInput,
     newest: Option<Epoch>,
 }
@@ -98,10 +107,22 @@ pub fn build(spec: &ExtensionSpec, context: &Context) -> Result<BuiltExtension, 
         let rootfs = Gather::new(spec, platform, context).rootfs(&cache)?;
         prepared.push(prepare(spec, platform, rootfs, &manifests)?);
     }
+    let Manifest { name, version, .. } = &manifests.manifest;
+    let spec = &spec.named(name, version);
     // A cache that cannot be written costs time only.
     if let Err(error) = cache.save() {
         context.events.detail(error.to_string());
     }
+    finish(spec, context, prepared, manifests)
+}
+
+/// Checks what was prepared, makes the image and writes it.
+pub(super) fn finish(
+    spec: &ExtensionSpec,
+    context: &Context,
+    prepared: Vec<Prepared>,
+    manifests: Manifests,
+) -> Result<BuiltExtension, Error> {
     let report = check(spec, &prepared, &manifests)?;
     if report.has_errors(&spec.allow) {
         return Err(Error::Findings(Box::new(report)));
@@ -162,6 +183,22 @@ fn check(spec: &ExtensionSpec, prepared: &[Prepared], manifests: &Manifests) -> 
 }
 
 impl Prepared {
+    /// An image whose files are these, with their digests.
+    pub(super) fn of_image(
+        platform: &Platform,
+        files: TreeInput,
+        newest: Option<Epoch>,
+    ) -> Result<Self, Error> {
+        let mut rootfs = files.below(ROOTFS)?;
+        extension::normalise(&mut rootfs.tree, true);
+        let mut manifest = TreeInput::default();
+        for (path, entry) in files.tree.iter().filter(|(path, _)| !tree::is_below(path, ROOTFS)) {
+            let digest = files.digests.get(path).copied();
+            manifest.add(path, entry.clone(), digest, files.origin(path).unwrap_or_default())?;
+        }
+        Ok(Self { platform: platform.clone(), rootfs, manifest, newest })
+    }
+
     /// The image as it will be when its layers lie one on another.
     fn whole(&self) -> Result<TreeInput, Error> {
         let mut whole = self.manifest.clone();

@@ -51,10 +51,19 @@ impl Manifests {
         if path.extension().is_some_and(|extension| extension == "tmpl") {
             bytes = render(&path, &bytes)?.into_bytes();
         }
+        Self::of_bytes(bytes, path.display().to_string())
+    }
+
+    /// Reads the manifest among files that are there already.
+    pub fn of_content(content: &Content, origin: &str) -> Result<Self, Error> {
+        Self::of_bytes(content.read(TEXT_LIMIT).at("read", origin)?, origin.to_owned())
+    }
+
+    fn of_bytes(bytes: Vec<u8>, origin: String) -> Result<Self, Error> {
         let (manifest, _) = Manifest::parse(&bytes).map_err(|error| {
-            Problem::new(format!("manifest {} is not valid", shown(&path))).detail(error.to_string())
+            Problem::new(format!("manifest `{origin}` is not valid")).detail(error.to_string())
         })?;
-        Ok(Self { bytes, manifest, origin: path.display().to_string() })
+        Ok(Self { bytes, manifest, origin })
     }
 }
 
@@ -62,10 +71,6 @@ fn missing(spec: &ExtensionSpec) -> Problem {
     match &spec.directory {
         Some(folder) if !folder.exists() => Problem::new(format!("there is no folder {}", shown(folder)))
             .hint(format!("`talosmith new {}` makes one", folder.display())),
-        Some(folder) if folder.join("pkg.yaml").exists() => {
-            Problem::new(format!("{} has a `pkg.yaml`, and package trees are not built yet", shown(folder)))
-                .hint("copy the built files with `--copy IMAGE:SRC`, and give `--manifest FILE`")
-        }
         Some(folder) => Problem::new(format!("there is no `{MANIFEST}` in {}", shown(folder))).hint(
             "`talosmith new NAME` writes one to begin with; `--manifest FILE` names one in another place",
         ),

@@ -11,10 +11,16 @@ use super::super::printer::Printer;
 use super::{check_outputs, print_written, references};
 use crate::archive::tree::normalise;
 use crate::plan::extension::{ExtensionSpec, build};
+use crate::plan::packages::PackageSpec;
+use crate::plan::packages::extensions::build as build_packages;
+use crate::plan::packages::tree::is_package_folder;
 use crate::talos::Version;
 
 pub(super) fn run(args: &Extension, options: &Options, printer: &Printer) -> Result<Outcome, Failure> {
     let spec = spec(args, options)?;
+    if let Some(packages) = packages(args)? {
+        return of_packages(&packages, &spec, options, printer);
+    }
     let built = build(&spec, &options.context)?;
     printer.findings(&built.report);
     if spec.talos.is_none() {
@@ -32,6 +38,57 @@ pub(super) fn run(args: &Extension, options: &Options, printer: &Printer) -> Res
     Ok(Outcome::Done)
 }
 
+/// The packages that are asked for, if it is packages.
+fn packages(args: &Extension) -> Result<Option<PackageSpec>, Failure> {
+    let Some(folder) = &args.directory else { return Ok(None) };
+    if args.targets.is_empty() && !is_package_folder(folder) {
+        return match args.build_args.first() {
+            None => Ok(None),
+            Some(_) => Err(Failure::usage(format!(
+                "`--build-arg` is for packages, and `{}` has no `pkg.yaml`",
+                folder.display()
+            ))),
+        };
+    }
+    let loose = [&args.modules, &args.firmware, &args.files, &args.trees, &args.copies, &args.selinux_labels];
+    if args.manifest.is_some() || args.modules_from.is_some() || loose.iter().any(|list| !list.is_empty()) {
+        return Err(Failure::usage("what an extension of packages is made of stands in its `pkg.yaml`")
+            .hint(Some("leave out the options for loose files, or give a folder without `pkg.yaml`".to_owned())));
+    }
+    let arguments = args.build_args.iter().map(|text| options::pair("--build-arg", text));
+    Ok(Some(PackageSpec {
+        folder: folder.clone(),
+        targets: args.targets.clone(),
+        arguments: arguments.collect::<Result<_, _>>()?,
+    }))
+}
+
+fn of_packages(
+    packages: &PackageSpec,
+    spec: &ExtensionSpec,
+    options: &Options,
+    printer: &Printer,
+) -> Result<Outcome, Failure> {
+    let built = build_packages(packages, spec, &options.context)?;
+    let mut written = Vec::new();
+    let mut extensions = Vec::new();
+    for one in built {
+        printer.findings(&one.report);
+        extensions.push(json!({
+            "name": one.manifest.name,
+            "version": one.manifest.version,
+            "findings": one.report.findings(),
+        }));
+        written.extend(one.written);
+    }
+    let extra = json!({
+        "judgedFor": spec.talos.as_ref().unwrap_or(&Version::NEWEST).to_string(),
+        "extensions": extensions,
+    });
+    print_written("extension", &written, extra, printer)?;
+    Ok(Outcome::Done)
+}
+
 fn spec(args: &Extension, options: &Options) -> Result<ExtensionSpec, Failure> {
     let compression = options::compression(&args.compression)?;
     let format = options::format(args.format, compression)?;
@@ -44,7 +101,10 @@ fn spec(args: &Extension, options: &Options) -> Result<ExtensionSpec, Failure> {
         let path = normalise(&path).map_err(|error| Failure::usage(format!("`--selinux-label`: {error}")))?;
         selinux_labels.insert(path, label);
     }
-    check_outputs(&references(&args.output, &platforms)?, options)?;
+    let pushed = args.push.iter().map(|prefix| format!("docker://{}/{{name}}:{{version}}", prefix.trim_end_matches('/')));
+    let outputs: Vec<String> = args.output.iter().cloned().chain(pushed).collect();
+    let named = |output: &String| output.replace("{name}", "name").replace("{version}", "0");
+    check_outputs(&references(&outputs.iter().map(named).collect::<Vec<_>>(), &platforms)?, options)?;
     Ok(ExtensionSpec {
         directory: args.directory.clone(),
         manifest: args.manifest.clone(),
@@ -65,6 +125,6 @@ fn spec(args: &Extension, options: &Options) -> Result<ExtensionSpec, Failure> {
         epoch: options.epoch,
         talos: options::talos(&args.judge)?,
         allow: options::allowed(&args.judge.allow)?,
-        outputs: args.output.clone(),
+        outputs,
     })
 }

@@ -10,6 +10,7 @@ mod imager;
 mod inspect;
 mod installer;
 mod new;
+mod packages;
 mod squashfs;
 
 use clap::CommandFactory as _;
@@ -27,6 +28,7 @@ use crate::plan::outputs::Written;
 pub(super) fn run(command: &Command, options: &Options, printer: &Printer) -> Result<Outcome, Failure> {
     match command {
         Command::Extension(args) => extension::run(args, options, printer),
+        Command::Packages(args) => packages::run(args, options, printer),
         Command::Installer(args) => installer::run(args, options, printer),
         Command::Imager(args) => imager::run(args, options, printer),
         Command::Check(args) => check::run(args, options, printer),

@@ -103,7 +103,7 @@ pub(super) fn no_value(located: &Located) -> String {
     let names: Vec<String> = located.unset.iter().filter_map(|unset| Some(format!("`{}`", unset.variable.as_ref()?))).collect();
     match names.as_slice() {
         [] => "lacks a part of its name".to_owned(),
-        names => format!("lacks a part of its name: {} has no value (`--build-arg` gives one)", names.join(", ")),
+        names => format!("lacks a part of its name, by `--build-arg`: no value of {}", names.join(", ")),
     }
 }
 
@@ -145,8 +145,7 @@ fn own(located: &Located) -> (Vec<Obstacle>, Vec<Obstacle>) {
     (delegated, unsupported)
 }
 
-/// The line of the file that a line of an instruction's text is. A block's text begins behind its `|`.
+/// The line of the (rendered) file that a line of an instruction's text is.
 pub(super) fn line_of(instruction: &Instruction, line: u32) -> usize {
-    let line = line as usize;
-    if instruction.text.trim_end().contains('\n') { instruction.line + line } else { instruction.line + line - 1 }
+    instruction.line + (line as usize).saturating_sub(1)
 }

@@ -17,9 +17,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("kmod", &["base", "archive"]),
     ("boot", &["base", "archive"]),
     ("talos", &["base", "archive", "image", "kmod", "boot"]),
-    ("check", &["base", "archive", "image", "kmod", "boot", "talos"]),
-    ("plan", &["base", "archive", "image", "kmod", "boot", "talos", "check"]),
-    ("cli", &["base", "archive", "image", "kmod", "boot", "talos", "check", "plan"]),
+    ("bldr", &["base", "archive", "image", "kmod", "boot", "talos"]),
+    ("check", &["base", "archive", "image", "kmod", "boot", "talos", "bldr"]),
+    ("plan", &["base", "archive", "image", "kmod", "boot", "talos", "bldr", "check"]),
+    ("cli", &["base", "archive", "image", "kmod", "boot", "talos", "bldr", "check", "plan"]),
 ];
 
 /// Siblings that a module of a room must not use: the leaves know nothing of what is built on them.

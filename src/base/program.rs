@@ -377,7 +377,8 @@ mod tests {
     fn a_program_that_nobody_listens_to_any_more_is_ended_with_all_that_it_started() {
         let script = "sleep 1000 & trap 'echo ended >&2; kill $!; exit 1' TERM; echo; wait";
         let mut told = Vec::new();
-        let gave_up = |reader: &mut dyn Read| reader.read(&mut [0]).and(Err::<(), _>(io::Error::other("enough")));
+        let gave_up =
+            |reader: &mut dyn Read| reader.read(&mut [0]).and(Err::<(), _>(io::Error::other("enough")));
         let error = stream(&call(script), &mut |line| told.extend_from_slice(line), gave_up).unwrap_err();
         assert!(matches!(error, StreamError::Reader(error) if error.to_string() == "enough"));
         assert_eq!(told, b"ended");

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`base`] | digests, the epoch, contents, events, files, secrets, YAML with positions |
 //! | [`archive`] | the file tree and its formats |
+//! | [`pki`] | keys, certificates and signed messages |
 //! | [`image`] | OCI values, the store, and the media |
 //! | [`kmod`] | what kernel modules say of themselves |
 //! | [`boot`] | kernel images, PE files, unified kernel images |
@@ -23,5 +24,6 @@ pub mod check;
 pub mod cli;
 pub mod image;
 pub mod kmod;
+pub mod pki;
 pub mod plan;
 pub mod talos;

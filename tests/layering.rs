@@ -14,13 +14,14 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("base", &[]),
     ("archive", &["base"]),
     ("image", &["base", "archive"]),
-    ("kmod", &["base", "archive"]),
-    ("boot", &["base", "archive"]),
-    ("talos", &["base", "archive", "image", "kmod", "boot"]),
-    ("bldr", &["base", "archive", "image", "kmod", "boot", "talos"]),
-    ("check", &["base", "archive", "image", "kmod", "boot", "talos", "bldr"]),
-    ("plan", &["base", "archive", "image", "kmod", "boot", "talos", "bldr", "check"]),
-    ("cli", &["base", "archive", "image", "kmod", "boot", "talos", "bldr", "check", "plan"]),
+    ("pki", &["base"]),
+    ("kmod", &["base", "archive", "pki"]),
+    ("boot", &["base", "archive", "pki"]),
+    ("talos", &["base", "archive", "image", "pki", "kmod", "boot"]),
+    ("bldr", &["base", "archive", "image", "pki", "kmod", "boot", "talos"]),
+    ("check", &["base", "archive", "image", "pki", "kmod", "boot", "talos", "bldr"]),
+    ("plan", &["base", "archive", "image", "pki", "kmod", "boot", "talos", "bldr", "check"]),
+    ("cli", &["base", "archive", "image", "pki", "kmod", "boot", "talos", "bldr", "check", "plan"]),
 ];
 
 /// Siblings that a module of a room must not use: the leaves know nothing of what is built on them.

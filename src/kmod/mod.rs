@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`elf`] | bounded access to the sections of a module |
 //! | [`module`] | the facts of one module: name, machine, vermagic, aliases, signature state |
+//! | [`signature`] | whether a kernel takes the signature of a module |
 //! | [`symbols`] | what a module exports and imports |
 //! | [`mod@depmod`] | the index files of a tree of modules |
 //! | [`compressed`] | telling a compressed module, and unpacking it |
@@ -14,10 +15,12 @@ pub mod compressed;
 pub mod depmod;
 pub mod elf;
 pub mod module;
+pub mod signature;
 pub mod symbols;
 
 pub use compressed::{Compression, UnpackError, unpack};
 pub use depmod::{Depmod, DepmodError, Options, depmod};
 pub use elf::{Elf, Machine, ModuleError, NotAModule};
 pub use module::{ModuleFacts, SignatureState, SignatureTrailer};
+pub use signature::Verdict;
 pub use symbols::Symbols;

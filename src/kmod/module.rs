@@ -1,8 +1,8 @@
 //! The facts of one kernel module, from untrusted bytes.
 //!
 //! Sources: `.modinfo` is `key=value` entries that end in NUL (kernel: include/linux/moduleparam.h,
-//! kmod: libkmod-elf.c); the signature's form is `mod_check_sig` (kernel/module_signature.c). The
-//! signature itself is not verified here.
+//! kmod: libkmod-elf.c); the signature's form is `mod_check_sig` (kernel/module_signature.c). It is
+//! verified elsewhere (see [`super::signature`]).
 
 use std::io::{Read, Seek, SeekFrom};
 

@@ -1,12 +1,12 @@
 //! `linux_banner`, the line with which a kernel greets (kernel: init/version-timestamp.c).
 
-use super::scan::Seeker;
+use super::scan::{Place, Seeker};
 
 const NEEDLE: &[u8] = b"Linux version ";
 /// The longest banner that is read; that of Debian's kernels has 180 bytes.
 const LEN_MAX: usize = 1 << 10;
 /// The longest release (kernel: `__NEW_UTS_LEN`).
-const RELEASE_MAX: usize = 64;
+pub(super) const RELEASE_MAX: usize = 64;
 
 /// Looks for the banner.
 #[derive(Debug, Default)]
@@ -24,8 +24,8 @@ impl Seeker for BannerSeeker {
         LEN_MAX
     }
 
-    fn found(&mut self, _: u64, bytes: &[u8]) {
-        let rest = bytes.get(NEEDLE.len()..).unwrap_or_default();
+    fn found(&mut self, place: &Place<'_>) {
+        let rest = place.bytes.get(NEEDLE.len()..).unwrap_or_default();
         let Some(end) = rest.iter().position(|byte| matches!(byte, 0 | b'\n')) else { return };
         let Some(text) = rest.get(..end).and_then(|text| std::str::from_utf8(text).ok()) else { return };
         let Some(release) = release_of(text) else { return };
@@ -40,13 +40,17 @@ impl Seeker for BannerSeeker {
     }
 }
 
+/// Whether a word may be the release of a kernel.
+pub(super) fn is_release(word: &str) -> bool {
+    word.len() <= RELEASE_MAX
+        && word.starts_with(|first: char| first.is_ascii_digit())
+        && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".+-_~".contains(&byte))
+}
+
 /// The first word of a version such as `6.1.0 (someone@there) … #1 SMP …`, if it is a release.
 pub(super) fn release_of(version: &str) -> Option<&str> {
     let (release, rest) = version.split_once(' ')?;
-    let plausible = release.len() <= RELEASE_MAX
-        && release.starts_with(|first: char| first.is_ascii_digit())
-        && release.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".+-_~".contains(&byte));
-    (plausible && rest.starts_with('(')).then_some(release)
+    (is_release(release) && rest.starts_with('(')).then_some(release)
 }
 
 #[cfg(test)]
@@ -56,7 +60,7 @@ mod tests {
     fn seek(texts: &[&str]) -> Option<String> {
         let mut seeker = BannerSeeker::default();
         for text in texts {
-            seeker.found(0, text.as_bytes());
+            seeker.found(&Place { position: 0, before: &[], bytes: text.as_bytes() });
         }
         seeker.version
     }

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 
 use memchr::memmem;
 
-use super::scan::Seeker;
+use super::scan::{Place, Seeker};
 use crate::archive::compress::Codec;
 use crate::archive::squashfs;
 
@@ -114,9 +114,9 @@ impl Seeker for ConfigSeeker {
         PACKED_MAX
     }
 
-    fn found(&mut self, _: u64, bytes: &[u8]) {
+    fn found(&mut self, place: &Place<'_>) {
         if self.config.is_none() {
-            self.config = Some(unpack(bytes));
+            self.config = Some(unpack(place.bytes));
         }
     }
 }

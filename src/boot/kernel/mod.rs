@@ -7,12 +7,16 @@
 //! | `scan` | one pass over the unpacked image for all that is looked for in it |
 //! | `banner` | the line with which it will greet |
 //! | [`config`] | the configuration that it was built with |
+//! | [`vermagic`] | what it holds modules against |
+//! | [`keys`] | the keys that it trusts |
 
 mod banner;
 pub mod config;
 mod form;
+mod keys;
 pub mod read;
 mod scan;
+mod vermagic;
 
 pub use config::{ConfigError, KernelConfig};
 pub use form::Form;

@@ -5,11 +5,14 @@ use std::io::{self, Cursor, Read};
 use super::banner::{BannerSeeker, release_of};
 use super::config::{ConfigError, ConfigSeeker, KernelConfig};
 use super::form::{Form, Layout, is_arm64_image};
+use super::keys::KeysSeeker;
 use super::scan::scan;
+use super::vermagic::VermagicSeeker;
 use crate::archive::compress::{Codec, OneStream};
 use crate::base::Content;
 use crate::boot::machine::Machine;
 use crate::boot::pe::{Pe, PeError};
+use crate::pki::TrustedKeys;
 
 /// The largest unpacked kernel. Debian's have 60 MB, with everything built in and debug information ten
 /// times as much.
@@ -76,6 +79,10 @@ pub struct Kernel {
     pub signed: bool,
     /// What it was built with, if it carries that along.
     pub config: Option<KernelConfig>,
+    /// What it holds the `vermagic` of modules against; `None` of a kernel without modules.
+    pub vermagic: Option<String>,
+    /// The keys that it trusts; none of a kernel that takes modules unsigned.
+    pub keys: TrustedKeys,
 }
 
 impl Kernel {
@@ -83,9 +90,10 @@ impl Kernel {
     pub fn read(content: &Content) -> Result<Self, KernelError> {
         let layout = Layout::of(content)?;
         let (mut banner, mut config) = (BannerSeeker::default(), ConfigSeeker::default());
+        let (mut vermagic, mut keys) = (VermagicSeeker::default(), KeysSeeker::new(layout.machine));
         let unpacked = unpack(&layout)?;
-        let size =
-            scan(unpacked, UNPACKED_MAX, &mut [&mut banner, &mut config]).map_err(KernelError::Unpack)?;
+        let size = scan(unpacked, UNPACKED_MAX, &mut [&mut banner, &mut config, &mut vermagic, &mut keys])
+            .map_err(KernelError::Unpack)?;
         if let Some(told) = layout.unpacked.filter(|told| u64::from(*told) != size) {
             return Err(KernelError::Size { found: size, told });
         }
@@ -100,6 +108,8 @@ impl Kernel {
         Ok(Self {
             machine: layout.machine,
             form: layout.form,
+            vermagic: vermagic.of(&release),
+            keys: keys.keys(),
             release,
             version,
             payload: layout.codec,

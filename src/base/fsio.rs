@@ -64,9 +64,51 @@ fn drafts() -> MutexGuard<'static, BTreeSet<PathBuf>> {
 pub fn abandon() -> impl Sized {
     let drafts = drafts();
     for path in drafts.iter() {
-        let _ = fs::remove_file(path); // it may have been named, or never been there
+        remove(path);
     }
     drafts
+}
+
+/// Removes a draft, be it a file or a folder; it may have been named, or never been there.
+pub fn remove(path: &Path) {
+    if fs::remove_file(path).is_err() {
+        let _ = fs::remove_dir_all(path);
+    }
+}
+
+/// A folder for files that another program reads for a while. Dropped, or abandoned, it is gone.
+#[derive(Debug)]
+pub struct Scratch {
+    path: PathBuf,
+    /// Held while the folder is in use, as the lock of a [`Draft`].
+    _lock: Option<File>,
+}
+
+impl Scratch {
+    /// An empty folder in `directory`, which exists. Nobody but this user sees into it.
+    pub fn new(directory: &Path) -> Result<Self, FileError> {
+        let mut drafts = drafts();
+        let folder = tempfile::Builder::new()
+            .prefix(".talosmith-")
+            .tempdir_in(directory)
+            .at("create a folder in", directory)?;
+        let path = folder.keep();
+        drafts.insert(path.clone());
+        let lock = File::open(&path).ok().filter(|file| file.try_lock().is_ok());
+        Ok(Self { path, _lock: lock })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        remove(&self.path);
+        drafts().remove(&self.path);
+    }
 }
 
 /// A file in the making: written beside its destination, named only when it is whole. Dropped
@@ -219,6 +261,16 @@ mod tests {
         let mut draft = Draft::new(directory.path()).unwrap();
         draft.file().write_all(b"half").unwrap();
         drop(draft);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_scratch_folder_goes_with_all_that_is_in_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let scratch = Scratch::new(directory.path()).unwrap();
+        fs::create_dir(scratch.path().join("a")).unwrap();
+        fs::write(scratch.path().join("a/b"), "b").unwrap();
+        drop(scratch);
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
     }
 

@@ -19,6 +19,7 @@ pub mod gather;
 pub mod inspect;
 pub mod inspect_boot;
 pub mod installer;
+pub mod kernel;
 pub mod one_image;
 pub mod outputs;
 pub mod run;

@@ -15,7 +15,7 @@ use std::process::{Command, Stdio};
 
 use support::judge::{judge, judge_at};
 use support::modules::{AMD64, ARM64, folder_of};
-use support::{Ran, World, judged};
+use support::{World, judged};
 use talosmith::archive::compress::Codec;
 use talosmith::base::{Content, Epoch};
 use talosmith::boot::kernel::{Form, Kernel, KernelConfig};
@@ -98,16 +98,7 @@ fn ours(image: &Image) -> String {
 fn gos_debug_pe_reads_every_section_as_it_was_put_in() {
     let Some(go) = judge("go") else { return };
     let world = World::new();
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/sections.go");
-    let program = world.path("sections");
-    let built = Command::new(go)
-        .args(["build", "-o", program.to_str().unwrap(), source.to_str().unwrap()])
-        .env("GOCACHE", Path::new(env!("CARGO_TARGET_TMPDIR")).join("go"))
-        .env("GOFLAGS", "-mod=mod")
-        .env("GOPROXY", "off")
-        .output();
-    let built = Ran::of(built.unwrap());
-    assert_eq!(built.code, 0, "{}", built.err);
+    let program = support::judge::sections(&go, &world.path("sections"));
     for (path, _, image) in images(&world) {
         let told = judged(&program, &[path.to_str().unwrap()], &world.path(""));
         assert_eq!(told, ours(&image), "{}", path.display());

@@ -6,6 +6,8 @@
 
 #[path = "support/judge.rs"]
 mod judge;
+#[path = "support/modules.rs"]
+mod modules;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,9 +16,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use judge::{judge, missing};
-use talosmith::base::{Digest, Workers};
+use modules::{AMD64, ARM64, folder_of, modules};
+use talosmith::base::{Content, Digest, Workers};
 use talosmith::kmod::depmod::{Issue, KernelSymbols, Search};
-use talosmith::kmod::{Depmod, Options, depmod};
+use talosmith::kmod::{Depmod, Elf, Options, Symbols, abridge, depmod};
 use talosmith::plan::tree_input::TreeInput;
 
 /// What `depmod` reads besides modules.
@@ -313,4 +316,25 @@ fn modprobe_and_modinfo_read_from_our_files_what_they_read_from_depmods() {
     assert_eq!(from_ours, from_theirs);
     let about = |part: &str| from_ours.iter().filter(|answer| answer.contains(part)).count();
     assert!(about("extras/my-module.ko") >= 4 && about("builtin ") >= 1, "{from_ours:#?}");
+}
+
+#[test]
+fn a_module_without_its_code_has_the_same_symbols_and_a_fraction_of_the_bytes() {
+    for variable in [AMD64, ARM64] {
+        let Some(folder) = folder_of(variable) else { continue };
+        let (mut whole, mut short) = (0, 0);
+        for path in modules(&folder) {
+            let bytes = std::fs::read(&path).unwrap();
+            let read = |bytes: Vec<u8>| {
+                let content = Content::memory(bytes);
+                let mut elf = Elf::open(&content, content.len()).unwrap();
+                let info = elf.section(".modinfo").map(|info| elf.read(&info, 1 << 24).unwrap());
+                (info, format!("{:?}", Symbols::read(&mut elf).unwrap()))
+            };
+            let abridged = abridge(bytes.clone());
+            (whole, short) = (whole + bytes.len(), short + abridged.len());
+            assert!(read(abridged) == read(bytes), "{}", path.display());
+        }
+        assert!(short * 2 < whole, "{short} of {whole}");
+    }
 }

@@ -24,9 +24,19 @@ fn every_option_of_every_command_is_in_the_manual_and_every_command_in_the_readm
     let world = World::new();
     let manual = world.ok(&["man"]).replace('\\', "");
     let readme = readme();
-    for command in
-        ["extension", "installer", "imager", "check", "inspect", "diff", "copy", "depmod", "new", "squashfs"]
-    {
+    for command in [
+        "extension",
+        "installer",
+        "imager",
+        "custom-imager",
+        "check",
+        "inspect",
+        "diff",
+        "copy",
+        "depmod",
+        "new",
+        "squashfs",
+    ] {
         assert!(readme.contains(&format!("`talosmith {command} ")), "{command} is not in the README");
         assert!(
             manual.contains(&format!("TALOSMITH {}", command.to_uppercase())),

@@ -39,12 +39,34 @@ const SIBLINGS: &[(&str, &str, &[&str])] = &[
     (
         "plan",
         "step",
-        &["extension", "copy", "diff", "inspect", "check", "assemble", "flatten", "squashfs", "unsquash"],
+        &[
+            "extension",
+            "copy",
+            "diff",
+            "inspect",
+            "check",
+            "assemble",
+            "custom_imager",
+            "flatten",
+            "squashfs",
+            "unsquash",
+        ],
     ),
     (
         "plan",
         "run",
-        &["extension", "copy", "diff", "inspect", "check", "assemble", "flatten", "squashfs", "unsquash"],
+        &[
+            "extension",
+            "copy",
+            "diff",
+            "inspect",
+            "check",
+            "assemble",
+            "custom_imager",
+            "flatten",
+            "squashfs",
+            "unsquash",
+        ],
     ),
 ];
 

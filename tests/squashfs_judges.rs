@@ -7,9 +7,11 @@
 mod judge;
 #[path = "support/samples.rs"]
 mod samples;
+#[path = "support/unpacked.rs"]
+mod unpacked;
 
 use std::fs::File;
-use std::io::{BufWriter, Cursor, Read, Write as _};
+use std::io::{BufWriter, Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -19,6 +21,7 @@ use talosmith::archive::squashfs::{Codec, Help, Image, Options, read_tree, write
 use talosmith::archive::tar::{self, Contents};
 use talosmith::archive::{Entry, Kind, Tree};
 use talosmith::base::{Content, Workers};
+use unpacked::{is_root, listing, run};
 
 const CODECS: [Codec; 4] = [Codec::Zstd, Codec::Xz, Codec::Gzip, Codec::None];
 
@@ -69,20 +72,6 @@ fn untar(bytes: &[u8]) -> Tree {
     let mut sink = keep;
     let mut reader = tar::Reader::new(bytes);
     tar::read_tree(&mut reader, &|_| true, &mut Contents::streamed(&mut sink)).unwrap().tree
-}
-
-fn run(program: &Path, words: &[&str], input: Option<&[u8]>) -> Vec<u8> {
-    let mut command = Command::new(program);
-    command.args(words).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
-    command.stdin(if input.is_some() { std::process::Stdio::piped() } else { std::process::Stdio::null() });
-    let mut child = command.spawn().unwrap();
-    if let Some(input) = input {
-        child.stdin.take().unwrap().write_all(input).unwrap();
-    }
-    let output = child.wait_with_output().unwrap();
-    let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "{} {words:?}: {text}", program.display());
-    output.stdout
 }
 
 fn same(ours: &Tree, theirs: &Tree, what: &str) {
@@ -137,17 +126,6 @@ fn plain(tree: &Tree) -> Tree {
     plain
 }
 
-/// Type, mode, owner, links, size or device, time, name and target of everything below a folder.
-fn listing(folder: &Path) -> Vec<String> {
-    let find = "find . -mindepth 1 ! -type s -printf '%y %m %U:%G %n %T@ %p %l\\n' | sort; \
-                find . -type f -print0 | sort -z | xargs -0 sha256sum; \
-                find . ! -type l ! -type f ! -type d -exec stat -c '%n %t %T' {} + | sort; \
-                getfattr -h -R -m - -d . 2>/dev/null | LC_ALL=C sort";
-    let out =
-        Command::new("bash").args(["-c", find]).env("LC_ALL", "C").current_dir(folder).output().unwrap();
-    String::from_utf8_lossy(&out.stdout).lines().map(str::to_owned).collect()
-}
-
 #[test]
 fn unsquashfs_gives_the_same_files_as_from_an_image_of_mksquashfs() {
     let (Some(unsquashfs), Some(mksquashfs)) = (judge("unsquashfs"), judge("mksquashfs")) else { return };
@@ -190,11 +168,6 @@ fn unsquashfs_gives_the_same_files_as_from_an_image_of_mksquashfs() {
         std::fs::remove_dir_all(&ours).unwrap();
         std::fs::remove_dir_all(&theirs).unwrap();
     }
-}
-
-fn is_root() -> bool {
-    let out = Command::new("id").arg("-u").output().unwrap();
-    out.stdout == b"0\n"
 }
 
 #[test]

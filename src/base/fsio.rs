@@ -1,12 +1,12 @@
 //! Files: errors that name their path, and outputs that are either whole or not there.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, TempDir};
 
 use super::content::Content;
 
@@ -52,62 +52,120 @@ pub fn create_dir(path: &Path) -> Result<(), FileError> {
     fs::create_dir_all(path).at("create", path)
 }
 
-/// The drafts of this process that have no name yet, for [`abandon`].
-static DRAFTS: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+/// What of this process is not finished, for [`abandon`]: paths, and whether all below goes as well.
+static UNFINISHED: Mutex<BTreeMap<PathBuf, Below>> = Mutex::new(BTreeMap::new());
 
-fn drafts() -> MutexGuard<'static, BTreeSet<PathBuf>> {
-    DRAFTS.lock().unwrap_or_else(PoisonError::into_inner)
+/// What may lie below an unfinished path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Below {
+    /// Nothing: it is a file, or a folder that stays if there is something in it.
+    Nothing,
+    /// Only what goes with it.
+    Own,
 }
 
-/// Removes every draft that has no name yet. For a process that is about to end by a signal, where no
-/// destructor runs; the caller ends the process while it holds the result, so that no new draft begins.
+fn unfinished() -> MutexGuard<'static, BTreeMap<PathBuf, Below>> {
+    UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Removes everything that is not finished. For a process that is about to end by a signal, where no
+/// destructor runs; the caller ends the process while it holds the result, so that nothing new begins.
 pub fn abandon() -> impl Sized {
-    let drafts = drafts();
-    for path in drafts.iter() {
-        remove(path);
+    let unfinished = unfinished();
+    // Of all that is done here: it may have been named, or never been there.
+    for path in unfinished.keys() {
+        let _ = fs::remove_file(path);
     }
-    drafts
+    // The last first: what lies in a folder goes before the folder.
+    for (path, below) in unfinished.iter().rev() {
+        let _ = if *below == Below::Own { fs::remove_dir_all(path) } else { fs::remove_dir(path) };
+    }
+    unfinished
 }
 
-/// Removes a draft, be it a file or a folder; it may have been named, or never been there.
+/// Removes a file, or a folder with all that is in it. What cannot be removed stays.
 pub fn remove(path: &Path) {
     if fs::remove_file(path).is_err() {
-        let _ = fs::remove_dir_all(path);
+        let _ = fs::remove_dir_all(path); // the caller says that it may
     }
 }
 
-/// A folder for files that another program reads for a while. Dropped, or abandoned, it is gone.
+/// Files that have their names already and are part of something that is not finished, with the folders that
+/// were made for them. Dropped before it is said that they stay, they are gone; a folder goes if it is empty.
+#[derive(Debug, Default)]
+pub struct Parts {
+    paths: Vec<PathBuf>,
+}
+
+impl Parts {
+    /// None yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes in a file or a folder, before it is made.
+    pub fn add(&mut self, path: PathBuf) {
+        unfinished().insert(path.clone(), Below::Nothing);
+        self.paths.push(path);
+    }
+
+    /// A signal leaves them alone from now on: what makes a whole of them is about to be written.
+    pub fn settle(&self) {
+        let mut unfinished = unfinished();
+        for path in &self.paths {
+            unfinished.remove(path);
+        }
+    }
+
+    /// They stay.
+    pub fn keep(mut self) {
+        self.settle();
+        self.paths.clear();
+    }
+}
+
+impl Drop for Parts {
+    fn drop(&mut self) {
+        self.settle();
+        for path in self.paths.iter().rev() {
+            // What cannot be removed is a blob more in a layout.
+            if fs::remove_file(path).is_err() {
+                let _ = fs::remove_dir(path);
+            }
+        }
+    }
+}
+
+/// A folder of the moment: gone with all that is in it when it is dropped, and by [`abandon`].
 #[derive(Debug)]
-pub struct Scratch {
-    path: PathBuf,
-    /// Held while the folder is in use, as the lock of a [`Draft`].
+pub struct TempFolder {
+    folder: TempDir,
+    /// Held as long as the folder, as that of a [`Draft`].
     _lock: Option<File>,
 }
 
-impl Scratch {
-    /// An empty folder in `directory`, which exists. Nobody but this user sees into it.
+impl TempFolder {
+    /// Makes one in `directory`, which exists. Nobody but the user may look into it.
     pub fn new(directory: &Path) -> Result<Self, FileError> {
-        let mut drafts = drafts();
+        let mut unfinished = unfinished();
         let folder = tempfile::Builder::new()
             .prefix(".talosmith-")
             .tempdir_in(directory)
             .at("create a folder in", directory)?;
-        let path = folder.keep();
-        drafts.insert(path.clone());
-        let lock = File::open(&path).ok().filter(|file| file.try_lock().is_ok());
-        Ok(Self { path, _lock: lock })
+        unfinished.insert(folder.path().to_owned(), Below::Own);
+        let lock = File::open(folder.path()).ok().filter(|file| file.try_lock().is_ok());
+        Ok(Self { folder, _lock: lock })
     }
 
-    /// Where it is.
+    /// Its path.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.folder.path()
     }
 }
 
-impl Drop for Scratch {
+impl Drop for TempFolder {
     fn drop(&mut self) {
-        remove(&self.path);
-        drafts().remove(&self.path);
+        unfinished().remove(self.folder.path());
     }
 }
 
@@ -124,6 +182,8 @@ impl Draft {
     /// user's umask, as if it had been created in place.
     pub fn new(directory: &Path) -> Result<Self, FileError> {
         use std::os::unix::fs::PermissionsExt as _;
+        // Before the file is there, or one could begin while the process ends.
+        let mut unfinished = unfinished();
         let file = tempfile::Builder::new()
             .prefix(".talosmith-")
             .permissions(fs::Permissions::from_mode(0o666))
@@ -132,7 +192,7 @@ impl Draft {
         // Held until the file is closed: a draft whose lock is free has no owner any more. A file system
         // without locks loses only that.
         let _ = file.as_file().try_lock();
-        drafts().insert(file.path().to_owned());
+        unfinished.insert(file.path().to_owned(), Below::Nothing);
         Ok(Self { file: Some(file) })
     }
 
@@ -166,7 +226,7 @@ impl Draft {
         let Some(file) = self.file.take() else { return Ok(()) };
         let draft = file.path().to_owned();
         let named = file.persist(path).map_err(|error| error.error).at("create", path);
-        drafts().remove(&draft);
+        unfinished().remove(&draft);
         named.map(drop)
     }
 }
@@ -174,7 +234,7 @@ impl Draft {
 impl Drop for Draft {
     fn drop(&mut self) {
         if let Some(file) = self.file.take() {
-            drafts().remove(file.path());
+            unfinished().remove(file.path());
         }
     }
 }
@@ -265,13 +325,37 @@ mod tests {
     }
 
     #[test]
-    fn a_scratch_folder_goes_with_all_that_is_in_it() {
+    fn a_folder_of_the_moment_goes_with_all_that_is_in_it() {
         let directory = tempfile::tempdir().unwrap();
-        let scratch = Scratch::new(directory.path()).unwrap();
-        fs::create_dir(scratch.path().join("a")).unwrap();
-        fs::write(scratch.path().join("a/b"), "b").unwrap();
-        drop(scratch);
+        let folder = TempFolder::new(directory.path()).unwrap();
+        fs::write(folder.path().join("file"), b"x").unwrap();
+        drop(folder);
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn parts_of_what_was_not_finished_go_and_what_was_there_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        let (folder, part) = (directory.path().join("folder"), directory.path().join("folder/part"));
+        let make = |other: bool| {
+            let mut parts = Parts::new();
+            for path in [&folder, &part] {
+                parts.add(path.clone());
+            }
+            fs::create_dir(&folder).unwrap();
+            fs::write(&part, b"x").unwrap();
+            if other {
+                fs::write(folder.join("other"), b"x").unwrap();
+            }
+            parts
+        };
+        drop(make(false));
+        assert!(!folder.exists());
+        make(false).keep();
+        assert!(part.exists());
+        fs::remove_dir_all(&folder).unwrap();
+        drop(make(true));
+        assert!(folder.join("other").exists() && !part.exists());
     }
 
     #[test]

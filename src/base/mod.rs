@@ -3,6 +3,7 @@
 //! Nothing here knows of images or of Talos. The rest of the crate may use this room; this room
 //! uses crates only.
 
+pub mod ahead;
 pub mod cache;
 pub mod chain;
 pub mod content;

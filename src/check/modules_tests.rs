@@ -168,6 +168,14 @@ fn every_rule_of_the_table_finds_something_or_is_plugged_in_elsewhere() {
         Code::ManifestVersionShape,
         Code::ServiceInvalid,
         Code::ServiceUnknownKey,
+        // Those of `super::installer`, with their tests there.
+        Code::BaseKind,
+        Code::ImagerVersion,
+        Code::ExtensionTwice,
+        Code::PathInTwoExtensions,
+        Code::ModulesOfAnotherRelease,
+        Code::ExtensionOrder,
+        Code::CodecNotInKernel,
     ];
     let tree = bad();
     let mut empty = Tree::new();

@@ -104,6 +104,8 @@ pub enum Command {
     Imager(Box<Imager>),
     /// Build a kernel and modules for it by BuildKit, in one solve, and verify that the kernel takes them
     Kernel(Box<Kernel>),
+    /// Put other kernels and their modules into an imager image
+    CustomImager(CustomImager),
     /// Check an image or a folder: what would fail at boot is found here
     Check(Check),
     /// Say what an image is and what is in it
@@ -133,6 +135,7 @@ impl Command {
             Self::Installer(_) => "installer",
             Self::Imager(_) => "imager",
             Self::Kernel(_) => "kernel",
+            Self::CustomImager(_) => "custom-imager",
             Self::Check(_) => "check",
             Self::Inspect(_) => "inspect",
             Self::Diff(_) => "diff",
@@ -270,8 +273,8 @@ pub struct Installer {
     /// Media types: OCI's or Docker's (schema 2) [default: those of the base]
     #[arg(long, value_name = "FORMAT", help_heading = "Image")]
     pub format: Option<FormatName>,
-    /// gzip, zstd or none; what is compressed already is stored in any case
-    #[arg(long, value_name = "NAME[:LEVEL]", default_value = "gzip", help_heading = "Image")]
+    /// gzip, zstd or none, for the layer with the boot assets, in which everything is compressed already
+    #[arg(long, value_name = "NAME[:LEVEL]", default_value = "none", help_heading = "Image")]
     pub compression: String,
     /// Let findings with this code pass (see `talosmith check --list`)
     #[arg(long = "allow", value_name = "CODE", value_delimiter = ',', help_heading = "Checks")]
@@ -449,6 +452,26 @@ The client is buildctl, or docker buildx where there is no buildctl. Kernel and 
 are built as one target, so that all modules are signed by the kernel's own key; before
 anything is written, every signature is verified against the certificate in that kernel.
 Exit code 1: what was built is not fit for the kernel; 6: BuildKit is not there, or failed.";
+
+/// `talosmith custom-imager`
+#[derive(Debug, ClapArgs)]
+pub struct CustomImager {
+    /// The stock imager's image; its layers, labels and all that is in it stay
+    #[arg(long, value_name = "REFERENCE")]
+    pub base: String,
+    /// Kernel image (boot/vmlinuz, usr/lib/modules/RELEASE/), one for each architecture, or an index of them
+    #[arg(long = "kernel", value_name = "REFERENCE", required = true)]
+    pub kernels: Vec<String>,
+    /// Where to write the image; may be given several times. `{arch}` writes each platform's by itself
+    #[arg(long, short, value_name = "REFERENCE", required = true)]
+    pub output: Vec<String>,
+    /// Of an index, these platforms, separated by commas [default: all]
+    #[arg(long, value_name = "OS/ARCH", value_delimiter = ',')]
+    pub platform: Vec<String>,
+    /// Leave out modules of the stock imager that the kernel does not have
+    #[arg(long)]
+    pub allow_missing_modules: bool,
+}
 
 /// For which Talos, and how strictly.
 #[derive(Debug, ClapArgs)]

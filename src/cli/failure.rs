@@ -71,6 +71,11 @@ impl Failure {
 impl From<plan::Error> for Failure {
     fn from(error: plan::Error) -> Self {
         let message = chain(&error);
+        // Wherever it showed: what was read is not at fault.
+        if is_full(&error) {
+            return Self::output(message)
+                .hint(Some("make room, or name another folder for the cache: `--cache DIR`".to_owned()));
+        }
         match error {
             plan::Error::Input(problem) => {
                 let mut failure = if problem.usage { Self::usage(message) } else { Self::input(message) };
@@ -120,6 +125,20 @@ impl From<plan::Error> for Failure {
                 .hint(Some("this is a mistake in talosmith; please report it with the command".to_owned())),
         }
     }
+}
+
+/// Whether a file system had no room left.
+fn is_full(error: &(dyn std::error::Error + 'static)) -> bool {
+    use std::io::{Error, ErrorKind};
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let kind = error.downcast_ref::<Error>().map(Error::kind);
+        if matches!(kind, Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded)) {
+            return true;
+        }
+        next = error.source();
+    }
+    false
 }
 
 fn media(error: MediaError, message: String) -> Failure {

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use oci_spec::image::{ConfigBuilder, HistoryBuilder, ImageConfigurationBuilder, RootFsBuilder};
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::layer::Layer;
 use super::platform::Platform;
-use crate::base::{Digest, Epoch, json};
+use crate::base::{self, Digest, Epoch};
 
 /// The parts of a configuration that this crate asks for, read leniently: Docker and others leave
 /// out what the specification demands, or write `null`.
@@ -121,7 +121,7 @@ pub fn encode(new: &NewConfig<'_>) -> Result<Vec<u8>, oci_spec::OciSpecError> {
     if let (Some(inherited), Some(own)) = (new.inherited, value.get_mut("config")) {
         *own = Value::Object(with_labels(inherited.clone(), new.labels));
     }
-    Ok(json::to_vec(&value))
+    Ok(base::json::to_vec(&value))
 }
 
 /// Adds labels to the part `config` of a configuration.
@@ -144,6 +144,39 @@ pub fn inner(bytes: &[u8]) -> Result<Map<String, Value>, serde_json::Error> {
         Some(Value::Object(config)) => config,
         _ => Map::new(),
     })
+}
+
+/// A configuration with one more layer on top. All that it says stays, but for `created`; its history has
+/// one entry more, if it has any, since it counts the layers.
+pub fn with_layer(
+    bytes: &[u8],
+    layer: &Layer,
+    created: Epoch,
+    by: &str,
+) -> Result<Vec<u8>, serde_json::Error> {
+    let mut whole: Map<String, Value> = serde_json::from_slice(bytes)?;
+    let created = Value::from(created.to_string());
+    whole.insert("created".to_owned(), created.clone());
+    let rootfs = whole.entry("rootfs").or_insert(Value::Null);
+    let mut diff_ids = match rootfs.get_mut("diff_ids").map(Value::take) {
+        Some(Value::Array(diff_ids)) => diff_ids,
+        _ => Vec::new(), // Docker's null
+    };
+    let is_first = diff_ids.is_empty();
+    diff_ids.push(Value::from(layer.diff_id.to_string()));
+    let mut all = Map::from_iter([("type".to_owned(), Value::from("layers"))]);
+    if let Value::Object(others) = rootfs.take() {
+        all.extend(others);
+    }
+    all.insert("diff_ids".to_owned(), Value::Array(diff_ids));
+    *rootfs = Value::Object(all);
+    let entry = json!({ "created": created, "created_by": by });
+    match whole.get_mut("history") {
+        Some(Value::Array(history)) if !history.is_empty() => history.push(entry),
+        _ if is_first => drop(whole.insert("history".to_owned(), Value::Array(vec![entry]))),
+        _ => {}
+    }
+    Ok(base::json::to_vec(&whole))
 }
 
 #[cfg(test)]
@@ -190,6 +223,33 @@ mod tests {
         let expected = r#"{"Entrypoint":["/bin/x"],"Labels":{"a":"1","b":"3"},"Odd":{"k":[null]}}"#;
         assert_eq!(Value::Object(made).to_string(), expected);
         assert!(inner(br#"{"config":null}"#).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_layer_on_top_leaves_all_else_as_it_is() {
+        let layer = Layer { descriptor: super::super::Descriptor::of("x", b""), diff_id: Digest::of(b"tar") };
+        let with = |text: &str| -> Value {
+            let bytes = with_layer(text.as_bytes(), &layer, Epoch::default(), "me").unwrap();
+            serde_json::from_slice(&bytes).unwrap()
+        };
+        let id = layer.diff_id.to_string();
+        let made = with(
+            r#"{"os":"linux","odd":[1],"created":"x","config":{"Env":["a=b"]},
+            "rootfs":{"type":"layers","diff_ids":["sha256:0"],"k":1},"history":[{"comment":"c"}]}"#,
+        );
+        let expected = json!({
+            "os": "linux", "odd": [1], "created": "1970-01-01T00:00:00Z", "config": { "Env": ["a=b"] },
+            "rootfs": { "type": "layers", "diff_ids": ["sha256:0", id], "k": 1 },
+            "history": [{ "comment": "c" }, { "created": "1970-01-01T00:00:00Z", "created_by": "me" }],
+        });
+        assert_eq!(made, expected);
+        let bare = with(r#"{"rootfs":{"diff_ids":["sha256:0"]}}"#);
+        assert!(bare.get("history").is_none() && bare["rootfs"]["type"] == "layers");
+        let first = with(r#"{"rootfs":{"type":"layers","diff_ids":null}}"#);
+        assert_eq!(
+            (first["history"].as_array().unwrap().len(), &first["rootfs"]["diff_ids"][0]),
+            (1, &id.into())
+        );
     }
 
     #[test]

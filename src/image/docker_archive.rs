@@ -17,7 +17,7 @@ use super::document::{DOCUMENT_LIMIT, Document, Manifest};
 use super::layer::LayerWriter;
 use super::layout::{Fetch, write_members};
 use super::store::Store;
-use crate::archive::compress::{Codec, Compression, decoder};
+use crate::archive::compress::{Codec, Compression, decoder, stored_gzip};
 use crate::base::fsio::{At as _, FileError};
 use crate::base::{Content, Digest, Workers, json};
 
@@ -202,10 +202,18 @@ pub fn write<E: From<DockerArchiveError>>(
     let mut members = BTreeMap::new();
     let config_name = format!("{}.json", manifest.config.digest.hex());
     members.insert(config_name.clone(), fetch(&manifest.config)?);
+    let layers =
+        manifest.layers.iter().map(|layer| member_of(layer, fetch(layer)?, store).map_err(file_error));
+    let layers: Vec<Member> = layers.collect::<Result<_, E>>()?;
+    // `crane push` and others look at the first layer and take all for what that one is.
+    let any_gzip = layers.iter().any(|layer| layer.is_gzip);
     let mut names = Vec::new();
-    for layer in &manifest.layers {
-        let content = fetch(layer)?;
-        let (name, content) = member_of(layer, content, store).map_err(file_error)?;
+    for layer in layers {
+        let content = match any_gzip && !layer.is_gzip {
+            true => stored_gzip(&layer.content).at("read layer", &layer.name).map_err(file_error)?,
+            false => layer.content,
+        };
+        let name = format!("{}.tar{}", layer.name, if any_gzip { ".gz" } else { "" });
         members.insert(name.clone(), content);
         names.push(name);
     }
@@ -218,17 +226,25 @@ pub fn write<E: From<DockerArchiveError>>(
     write_members(file, &members).map_err(file_error)
 }
 
-fn member_of(layer: &Descriptor, content: Content, store: &Store) -> Result<(String, Content), FileError> {
+/// A layer as it may lie in an archive: plain, or in gzip.
+struct Member {
+    /// What tells it from others.
+    name: String,
+    content: Content,
+    is_gzip: bool,
+}
+
+fn member_of(layer: &Descriptor, content: Content, store: &Store) -> Result<Member, FileError> {
     let name = layer.digest.to_string();
-    Ok(match content.open().and_then(Codec::sniff).at("read layer", &name)? {
-        Codec::Gzip => (format!("{}.tar.gz", layer.digest.hex()), content),
+    let (digest, content, is_gzip) = match content.open().and_then(Codec::sniff).at("read layer", &name)? {
         Codec::Zstd => {
             let mut plain = content.open().and_then(decoder).at("read layer", &name)?;
             let (digest, content) = store.put_reader(&mut plain)?;
-            (format!("{}.tar", digest.hex()), content)
+            (digest, content, false)
         }
-        _ => (format!("{}.tar", layer.digest.hex()), content),
-    })
+        codec => (layer.digest, content, codec == Codec::Gzip),
+    };
+    Ok(Member { name: digest.hex(), content, is_gzip })
 }
 
 #[cfg(test)]

@@ -245,36 +245,19 @@ pub type Fetch<'a, E> = dyn Fn(&Descriptor) -> Result<Content, E> + Sync + 'a;
 
 /// Writes an image into the layout at `directory`, which is made if it is not there. What the
 /// layout holds already stays. Blobs are linked or cloned from the store where the file system can.
-/// If it fails, what it has written goes again.
+/// If it fails or is interrupted, what it has written goes again.
 pub fn write_directory<E: From<LayoutError>>(
     directory: &Path,
     name: Option<&str>,
     set: &ImageSet,
     fetch: &Fetch<'_, E>,
 ) -> Result<(), E> {
-    let mut made = Vec::new();
-    let result = fill_directory(directory, name, set, fetch, &mut made);
-    if result.is_err() {
-        for path in made.iter().rev() {
-            let _ = fs::remove_file(path); // what cannot be removed is a blob more in a layout
-        }
-        for folder in ["blobs/sha256", "blobs", ""] {
-            let _ = fs::remove_dir(directory.join(folder)); // goes only if it is empty
-        }
-    }
-    result
-}
-
-/// [`write_directory`] without its cleaning up; `made` are the files that were not there before.
-fn fill_directory<E: From<LayoutError>>(
-    directory: &Path,
-    name: Option<&str>,
-    set: &ImageSet,
-    fetch: &Fetch<'_, E>,
-    made: &mut Vec<PathBuf>,
-) -> Result<(), E> {
     let file_error = |error: FileError| E::from(LayoutError::from(error));
     let Some(root) = set.root() else { return Ok(()) };
+    let mut made = fsio::Parts::new();
+    for folder in ["", "blobs", "blobs/sha256"] {
+        made.add(directory.join(folder));
+    }
     fsio::create_dir(&directory.join("blobs/sha256")).map_err(file_error)?;
     let index_path = directory.join("index.json");
     let mut index = if index_path.exists() {
@@ -286,27 +269,31 @@ fn fill_directory<E: From<LayoutError>>(
         let path = directory.join(blob_path(&blob.digest));
         if !fs::metadata(&path).is_ok_and(|data| data.is_file() && data.len() == blob.size) {
             fsio::create_dir(fsio::parent(&path)).map_err(file_error)?;
-            fsio::place(&fetch(blob)?, &path).map_err(file_error)?;
-            made.push(path);
+            let content = fetch(blob)?;
+            made.add(path.clone());
+            fsio::place(&content, &path).map_err(file_error)?;
         }
     }
     for document in &set.documents {
         let path = directory.join(blob_path(&document.descriptor.digest));
         if fsio::read(&path, DOCUMENT_LIMIT).map_or(true, |there| *there != *document.bytes) {
             fsio::create_dir(fsio::parent(&path)).map_err(file_error)?;
+            made.add(path.clone());
             fsio::write(&path, &document.bytes).map_err(file_error)?;
-            made.push(path);
         }
     }
     let marker = directory.join(LAYOUT_FILE);
     if !marker.exists() {
+        made.add(marker.clone());
         fsio::write(&marker, LAYOUT).map_err(file_error)?;
-        made.push(marker);
     }
     index.enter(&root.descriptor, name);
     // The blobs' names are durable before the index names them.
     fsio::sync_dir(&directory.join("blobs/sha256")).map_err(file_error)?;
-    fsio::write(&index_path, &json::to_vec(&index)).map_err(file_error)
+    made.settle();
+    fsio::write(&index_path, &json::to_vec(&index)).map_err(file_error)?;
+    made.keep();
+    Ok(())
 }
 
 /// Writes an image as an archive of a layout: sorted members, 0:0, time 0, so the same image is

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use super::blocks::Blocks;
-use crate::base::fsio::{self, At as _, Draft, FileError, Scratch};
+use crate::base::fsio::{self, At as _, Draft, FileError, TempFolder};
 use crate::base::{BlockCache, Content, Digest, Hasher};
 
 /// The file that marks an OCI layout, and its content (image-spec, image-layout.md).
@@ -128,8 +128,8 @@ impl Store {
     }
 
     /// A folder on the store's file system, for as long as it is held.
-    pub fn scratch(&self) -> Result<Scratch, FileError> {
-        Scratch::new(&self.root.join("drafts"))
+    pub fn temp_folder(&self) -> Result<TempFolder, FileError> {
+        TempFolder::new(&self.root.join("drafts"))
     }
 
     /// The compressed blocks of earlier runs. Read when it is first asked for.

@@ -7,10 +7,12 @@
 //! | [`signature`] | whether a kernel takes the signature of a module |
 //! | [`symbols`] | what a module exports and imports |
 //! | [`mod@depmod`] | the index files of a tree of modules |
+//! | [`mod@abridge`] | a module without what no index needs |
 //! | [`compressed`] | telling a compressed module, and unpacking it |
 //!
 //! Everything here reads untrusted bytes: a file is a module, or an error says why it is none.
 
+pub mod abridge;
 pub mod compressed;
 pub mod depmod;
 pub mod elf;
@@ -18,6 +20,7 @@ pub mod module;
 pub mod signature;
 pub mod symbols;
 
+pub use abridge::abridge;
 pub use compressed::{Compression, UnpackError, unpack};
 pub use depmod::{Depmod, DepmodError, Options, depmod};
 pub use elf::{Elf, Machine, ModuleError, NotAModule};

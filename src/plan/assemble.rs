@@ -220,7 +220,8 @@ fn annotations(options: &ImageOptions) -> BTreeMap<String, String> {
     }
 }
 
-fn store_document(context: &Context, media_type: &str, bytes: Vec<u8>) -> Result<Outputs, Error> {
+/// Keeps a manifest or index; the outputs of its step.
+pub(super) fn store_document(context: &Context, media_type: &str, bytes: Vec<u8>) -> Result<Outputs, Error> {
     context.store.put(&bytes)?;
     Ok(Outputs::default().with_blob("document", Descriptor::of(media_type, &bytes)))
 }

@@ -4,9 +4,8 @@ use super::error::Error;
 use super::one_image::read_config;
 use super::outputs::{self, Written};
 use super::run::Context;
-use crate::base::fsio::At as _;
-use crate::image::document::{Source as _, select};
-use crate::image::{Descriptor, Document, ImageSet, Media, MediaError, Opened, Parsed, Platform, Reference};
+use crate::image::document::select;
+use crate::image::{Document, ImageSet, Media, Opened, Parsed, Platform, Reference};
 
 /// Copies `source` to each of `targets`; of an index the one `platform`, or all of it.
 pub fn copy(
@@ -26,22 +25,7 @@ pub fn copy(
     if !local && !to_registry {
         image.prefetch(&set.blobs, &context.events)?;
     }
-    // What comes from a registry was checked when it was pulled, and a push checks what it sends; only
-    // between files nobody else has looked.
-    let fetch = |blob: &Descriptor| -> Result<crate::base::Content, MediaError> {
-        let content = image.blob(blob)?;
-        if local && !to_registry {
-            let mut hasher = blob.digest.hasher();
-            let origin = image.reference.to_string();
-            let mut reader = content.open().at("read", &origin)?;
-            std::io::copy(&mut reader, &mut hasher).at("read", &origin)?;
-            let found = hasher.finish();
-            if found != blob.digest {
-                return Err(MediaError::Damaged { digest: blob.digest, origin, found });
-            }
-        }
-        Ok(content)
-    };
+    let fetch = outputs::source(&image, to_registry);
     outputs::write(context, targets, &set, &fetch, image.registry())
 }
 

@@ -16,7 +16,6 @@ use super::run::{Context, Plan};
 use super::stat_cache::StatCache;
 use super::tree_input::TreeInput;
 use crate::archive::compress::Compression;
-use crate::archive::tar::TarError;
 use crate::archive::tree::{self, Entry};
 use crate::base::{Content, Epoch};
 use crate::check::{self, Code, Report};
@@ -262,25 +261,13 @@ pub(super) fn take(
     let image = crate::image::Media::from(context).open(&parsed)?;
     let (document, _) = crate::image::document::select(&image, image.root.clone(), Some(platform))?;
     let one = OneImage::read(&image, document)?;
-    let flatten = |wanted: &str| {
-        let mut plan = Plan::new();
-        let step = flatten::add(&mut plan, &one, wanted);
-        let outputs = plan.run(context)?;
-        step.outputs(&outputs).cloned()
-    };
-    let outputs = match flatten(wanted) {
-        // The bytes of a hard link may lie outside what is wanted: then all of the image is taken.
-        Err(Error::Layer { source: TarError::LinkOutside { .. }, .. }) => flatten("")?,
-        outputs => outputs?,
-    };
-    let tree = flatten::tree(context, &outputs, reference)?;
-    Ok((tree, one.created()))
+    Ok((flatten::below(context, &one, wanted)?, one.created()))
 }
 
 /// Parses a reference that stands in an option's value.
 pub(super) fn parse(reference: &str) -> Result<Reference, Error> {
     reference.parse().map_err(|error: crate::image::reference::ReferenceError| {
-        let mut problem = Problem::new(error.to_string());
+        let mut problem = Problem::usage(error.to_string());
         problem.hint = error.hint();
         problem.into()
     })

@@ -13,12 +13,15 @@ use crate::archive::bounded::{Bounded, Bounds, Counted};
 use crate::archive::compress::decoder;
 use crate::archive::tar::{Contents, Reader, TarError};
 use crate::archive::tree::is_below;
+use crate::base::ahead::ahead;
 use crate::base::fsio::At as _;
 use crate::base::{Activity, Content, Digest, Hasher};
 use crate::image::document::Source as _;
 use crate::image::flatten::Flattener;
 use crate::image::{Descriptor, MediaError};
 
+/// Layers from this size on are worth threads of their own.
+const LARGE: u64 = 4 << 20;
 /// The most bytes of a document that lists a tree: a million paths or so.
 const DOCUMENT_LIMIT: u64 = 256 << 20;
 
@@ -36,6 +39,22 @@ pub fn add<'p>(plan: &mut Plan<'p>, one: &'p OneImage<'p>, wanted: &'p str) -> S
         .parameter("wanted", wanted)
         .total(size),
     )
+}
+
+/// Takes what lies at and below `wanted` out of an image, by a plan of this step alone.
+pub fn below(context: &Context, one: &OneImage<'_>, wanted: &str) -> Result<TreeInput, Error> {
+    let flatten = |wanted: &str| {
+        let mut plan = Plan::new();
+        let step = add(&mut plan, one, wanted);
+        let outputs = plan.run(context)?;
+        step.outputs(&outputs).cloned()
+    };
+    let outputs = match flatten(wanted) {
+        // The bytes of a hard link may lie outside what is wanted: then all of the image is taken.
+        Err(Error::Layer { source: TarError::LinkOutside { .. }, .. }) => flatten("")?,
+        outputs => outputs?,
+    };
+    tree(context, &outputs, &one.image.reference.to_string())
 }
 
 /// The tree that the step gave.
@@ -119,7 +138,7 @@ pub fn flatten_with(
     one: &OneImage<'_>,
     progress: &Activity,
     wanted: &dyn Fn(&str) -> bool,
-    sink: &mut dyn FnMut(&mut dyn Read, u64) -> io::Result<Content>,
+    sink: &mut Sink<'_>,
 ) -> Result<TreeInput, Error> {
     let (image, layers) = (one.image, &one.manifest.layers);
     image.prefetch(layers, progress.events())?;
@@ -128,7 +147,11 @@ pub fn flatten_with(
         let name = || image.reference.to_string();
         let reader = image.blob(layer)?.open().at("read", layer.digest.to_string())?;
         let mut source = Hashed { reader, hasher: layer.digest.hasher(), progress: Some(progress) };
-        let applied = apply(&mut flattener, index, &mut source, diff_id.hasher(), wanted, sink);
+        let applied = if layer.size < LARGE {
+            apply(&mut flattener, index, &mut source, diff_id.hasher(), wanted, sink)
+        } else {
+            apply_ahead(&mut flattener, index, &mut source, diff_id.hasher(), wanted, sink)
+        };
         // Whatever the reader says of it: that the bytes are not those that were meant comes first.
         let found = source.finish().at("read", layer.digest.to_string())?;
         if found != layer.digest {
@@ -160,16 +183,47 @@ fn apply(
     source: &mut (impl Read + Send),
     hasher: Hasher,
     wanted: &dyn Fn(&str) -> bool,
-    sink: &mut dyn FnMut(&mut dyn Read, u64) -> io::Result<Content>,
+    sink: &mut Sink<'_>,
 ) -> Result<Digest, TarError> {
-    let read = |source| TarError::Read { offset: 0, source };
+    apply_plain(flattener, index, plain(source)?, hasher, wanted, sink)
+}
+
+/// The same with reading, decompression, and what is done with the bytes on threads of their own.
+fn apply_ahead(
+    flattener: &mut Flattener,
+    index: usize,
+    source: &mut (impl Read + Send),
+    hasher: Hasher,
+    wanted: &dyn Fn(&str) -> bool,
+    sink: &mut Sink<'_>,
+) -> Result<Digest, TarError> {
+    std::thread::scope(|scope| {
+        let (compressed, _) = ahead(scope, source);
+        let (plain, _) = ahead(scope, plain(compressed)?);
+        apply_plain(flattener, index, plain, hasher, wanted, sink)
+    })
+}
+
+/// The uncompressed bytes of a layer, bounded.
+fn plain<'a>(source: impl Read + Send + 'a) -> Result<impl Read + Send + 'a, TarError> {
     let compressed = Counted::new(source);
     let taken = compressed.counter();
-    let plain = Bounded::new(decoder(compressed).map_err(read)?, taken, Bounds::default());
+    let plain = decoder(compressed).map_err(|source| TarError::Read { offset: 0, source })?;
+    Ok(Bounded::new(plain, taken, Bounds::default()))
+}
+
+fn apply_plain(
+    flattener: &mut Flattener,
+    index: usize,
+    plain: impl Read,
+    hasher: Hasher,
+    wanted: &dyn Fn(&str) -> bool,
+    sink: &mut Sink<'_>,
+) -> Result<Digest, TarError> {
     let mut reader = Reader::new(Hashed { reader: plain, hasher, progress: None });
     flattener.apply(index, wanted, &mut reader, &mut Contents::streamed(sink))?;
     // The rest of the stream counts too: padding, and what a reader of tar has no need of.
-    reader.finish().and_then(Hashed::finish).map_err(read)
+    reader.finish().and_then(Hashed::finish).map_err(|source| TarError::Read { offset: 0, source })
 }
 
 /// Hashes what is read, and the rest of it at the end.

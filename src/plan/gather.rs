@@ -424,7 +424,7 @@ fn release_of(taken: &TreeInput, folder: &str, image: &str) -> Result<Option<Str
 }
 
 /// What kind of image a reference names.
-fn kind_of(context: &Context, image: &str, platform: &Platform) -> Result<ImageKind, Error> {
+pub(super) fn kind_of(context: &Context, image: &str, platform: &Platform) -> Result<ImageKind, Error> {
     let (_, subjects) = load(context, &parse(image)?, Some(platform), Contents::OfExtensions)?;
     Ok(subjects.first().map_or(ImageKind::Package, |subject| subject.kind))
 }

@@ -10,6 +10,7 @@
 pub mod assemble;
 pub mod check;
 pub mod copy;
+pub mod custom_imager;
 pub mod depmod;
 pub mod diff;
 pub mod error;

@@ -91,6 +91,15 @@ fn visit(image: &Opened, document: Document, depth: usize, found: &mut Vec<Docum
 
 /// Reads an image's configuration, checked against its digest.
 pub(super) fn read_config(image: &Opened, manifest: &Manifest) -> Result<ConfigFile, Error> {
+    config::parse(&config_bytes(image, manifest)?).map_err(|error| {
+        Problem::new(format!("the configuration of `{}` cannot be read", image.reference))
+            .detail(error.to_string())
+            .into()
+    })
+}
+
+/// The configuration as it is stored, checked against its digest.
+pub(super) fn config_bytes(image: &Opened, manifest: &Manifest) -> Result<Vec<u8>, Error> {
     let origin = image.reference.to_string();
     let bytes =
         image.blob(&manifest.config)?.read(DOCUMENT_LIMIT).at("read the configuration of", &origin)?;
@@ -100,9 +109,5 @@ pub(super) fn read_config(image: &Opened, manifest: &Manifest) -> Result<ConfigF
     if found != manifest.config.digest {
         return Err(MediaError::Damaged { digest: manifest.config.digest, origin, found }.into());
     }
-    config::parse(&bytes).map_err(|error| {
-        Problem::new(format!("the configuration of `{origin}` cannot be read"))
-            .detail(error.to_string())
-            .into()
-    })
+    Ok(bytes)
 }

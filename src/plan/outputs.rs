@@ -6,11 +6,13 @@ use super::error::Error;
 use super::extension::{for_platform, parse};
 use super::run::{Context, Plan};
 use super::step::{Outputs, Step, StepId};
+use crate::base::fsio::At as _;
 use crate::base::{Content, Digest};
+use crate::image::document::Source as _;
 use crate::image::layout::Fetch;
 use crate::image::registry::Progress as Transfer;
 use crate::image::{
-    Descriptor, Document, ImageSet, Media, MediaError, Parsed, Platform, Reference, RegistryReference,
+    Descriptor, Document, ImageSet, Media, MediaError, Opened, Parsed, Platform, Reference, RegistryReference,
 };
 
 /// The images that were made.
@@ -89,6 +91,29 @@ pub fn nowhere_else(context: &Context) -> impl Fn(&Descriptor) -> Result<Content
             why: format!("has lost blob {}", blob.digest),
             hint: Some("run the command again: it is made anew".to_owned()),
         })
+    }
+}
+
+/// The blobs of an image that is written on. What comes from a registry was checked when it was pulled,
+/// and a push checks what it sends; only between files nobody else has looked.
+pub fn source(
+    image: &Opened,
+    to_registry: bool,
+) -> impl Fn(&Descriptor) -> Result<Content, MediaError> + Sync {
+    let unchecked = image.registry().is_none() && !to_registry;
+    move |blob| {
+        let content = image.blob(blob)?;
+        if unchecked {
+            let mut hasher = blob.digest.hasher();
+            let origin = image.reference.to_string();
+            let mut reader = content.open().at("read", &origin)?;
+            std::io::copy(&mut reader, &mut hasher).at("read", &origin)?;
+            let found = hasher.finish();
+            if found != blob.digest {
+                return Err(MediaError::Damaged { digest: blob.digest, origin, found });
+            }
+        }
+        Ok(content)
     }
 }
 

@@ -11,7 +11,7 @@ use super::stat_cache::StatCache;
 use super::step::{Outputs, Step, StepId};
 use super::subject::{self, Contents};
 use super::tree_input::TreeInput;
-use crate::archive::squashfs::{Help, Image, Node, Options, ReadError, write_tree};
+use crate::archive::squashfs::{self, Help, Image, Node, Options, ReadError, write_tree};
 use crate::archive::tar;
 use crate::archive::tree::normalise;
 use crate::base::fsio::{self, At as _};
@@ -20,7 +20,7 @@ use crate::image::store::LAYOUT_FILE;
 use crate::image::{Descriptor, Platform, Reference};
 
 /// A squashfs image has no registered media type.
-const MEDIA_TYPE: &str = "application/octet-stream";
+pub(super) const MEDIA_TYPE: &str = "application/octet-stream";
 
 /// What is to be packed, how, and where to.
 #[derive(Debug)]
@@ -101,20 +101,29 @@ pub(super) fn squashfs(
     input: &TreeInput,
     options: &Options,
 ) -> Result<(Digest, u64), Error> {
-    let mut draft = context.store.draft()?;
-    let path = draft.path().to_owned();
     let help = Help {
         workers: &context.workers,
         cache: Some(context.store.blocks()),
         progress: &|bytes| progress.advance(bytes),
     };
+    let (digest, summary) = into_store(context, |out| write_tree(&input.tree, options, &help, out))?;
+    Ok((digest, summary.size))
+}
+
+/// Writes an image into the store; gives its digest and what the writer says of it.
+pub(super) fn into_store<T>(
+    context: &Context,
+    write: impl FnOnce(&mut io::BufWriter<&mut File>) -> Result<T, squashfs::WriteError>,
+) -> Result<(Digest, T), Error> {
+    let mut draft = context.store.draft()?;
+    let path = draft.path().to_owned();
     let mut out = io::BufWriter::with_capacity(1 << 20, draft.file());
-    let summary = write_tree(&input.tree, options, &help, &mut out)?;
+    let done = write(&mut out)?;
     drop(out); // flushed by the writer
     let (digest, _) =
         File::open(&path).and_then(|mut file| Digest::of_reader(&mut file)).at("read", &path)?;
     context.store.adopt(draft, &digest)?;
-    Ok((digest, summary.size))
+    Ok((digest, done))
 }
 
 fn source(spec: &PackSpec, context: &Context) -> Result<TreeInput, Error> {

@@ -120,7 +120,8 @@ impl TreeInput {
         Ok(())
     }
 
-    /// What lies below `folder`, as a tree of its own. Hard links become the files that they lead to.
+    /// What lies below `folder`, as a tree of its own, whichever layers it came from. Hard links become the
+    /// files that they lead to.
     pub fn below(&self, folder: &str) -> Result<Self, Error> {
         let mut below = Self::default();
         for (path, entry) in self.tree.below(folder) {
@@ -144,7 +145,6 @@ impl TreeInput {
             };
             let origin = self.origin(path).unwrap_or_default();
             below.add(place, entry.clone(), self.digests.get(from).copied(), origin)?;
-            below.layers.extend(self.layers.get(path).map(|layer| (place.to_owned(), *layer)));
         }
         Ok(below)
     }

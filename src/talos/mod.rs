@@ -9,6 +9,7 @@
 //! | [`cmdline`] | the kernel command line |
 //! | [`output`] | what the imager makes, and the names of the files |
 //! | [`installer`] | what lies in an installer image |
+//! | [`custom_imager`] | the stock imager with another kernel |
 //! | [`mod@document`] | reading documents strictly |
 //! | [`profile`] | profiles of the imager: documents, built-in ones, flags |
 //! | [`overlay`] | boards: what an overlay image holds, and an installer's layer of it |
@@ -27,6 +28,7 @@
 
 pub mod catalogue;
 pub mod cmdline;
+pub mod custom_imager;
 pub mod document;
 pub mod extension;
 pub mod initramfs;

@@ -144,14 +144,18 @@ pub const VERSION: &str =
 pub const CONFIG: &str = "# comment\nCONFIG_RD_XZ=y\nCONFIG_RD_ZSTD=y\n# CONFIG_RD_GZIP is not set\nCONFIG_SQUASHFS=y\nCONFIG_SQUASHFS_XZ=y\nCONFIG_SQUASHFS_ZSTD=y\n";
 
 /// An unpacked kernel: what it begins with, noise, its banner and its configuration.
-fn unpacked(mut bytes: Vec<u8>) -> Vec<u8> {
+fn unpacked(bytes: Vec<u8>) -> Vec<u8> {
+    unpacked_with(bytes, CONFIG)
+}
+
+fn unpacked_with(mut bytes: Vec<u8>, config: &str) -> Vec<u8> {
     bytes.extend(noise(300_000));
     bytes.extend(b"\0Linux version %s (%s)\0Linux version ");
     bytes.extend(VERSION.as_bytes());
     bytes.extend(b"\n\0");
     bytes.extend(vec![0; 2_000_000]);
     let mut packed = flate2::write::GzEncoder::new(b"IKCFG_ST".to_vec(), flate2::Compression::best());
-    packed.write_all(CONFIG.as_bytes()).unwrap();
+    packed.write_all(config.as_bytes()).unwrap();
     bytes.extend(packed.finish().unwrap());
     bytes.extend(b"IKCFG_ED");
     bytes.extend(noise(1000));
@@ -161,6 +165,11 @@ fn unpacked(mut bytes: Vec<u8>) -> Vec<u8> {
 /// The ELF file in a bzImage.
 pub fn vmlinux() -> Vec<u8> {
     unpacked(b"\x7fELF\x02\x01\x01".to_vec())
+}
+
+/// The same with another configuration.
+pub fn vmlinux_with(config: &str) -> Vec<u8> {
+    unpacked_with(b"\x7fELF\x02\x01\x01".to_vec(), config)
 }
 
 /// The Image of arm64, which is an EFI program.

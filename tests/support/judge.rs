@@ -28,3 +28,20 @@ pub(crate) fn missing<T>(why: &str) -> Option<T> {
     let _ = writeln!(std::io::stderr(), "skipped: {why}"); // nobody looks
     None
 }
+
+/// Builds `sections.go` as `program`.
+pub(crate) fn sections(go: &std::path::Path, program: &std::path::Path) -> PathBuf {
+    let source = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/sections.go");
+    let built = std::process::Command::new(go)
+        .arg("build")
+        .arg("-o")
+        .args([program, &source])
+        .env("GOCACHE", std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("go"))
+        .env("GOFLAGS", "-mod=mod")
+        .env("GOPROXY", "off")
+        .output();
+    let said =
+        built.map(|built| (built.status.success(), String::from_utf8_lossy(&built.stderr).into_owned()));
+    assert!(matches!(said, Ok((true, _))), "{said:?}");
+    program.to_owned()
+}

@@ -5,6 +5,7 @@
 
 pub mod buildkitd;
 pub mod docker_registry;
+pub mod installer;
 pub mod judge;
 pub mod kernel;
 pub mod modules;

@@ -36,6 +36,8 @@ pub(crate) struct Faults {
     pub(crate) corrupt: bool,
     /// The connection ends in the middle of a blob.
     pub(crate) truncate: bool,
+    /// Of this blob the half comes, and then nothing, with the connection open.
+    pub(crate) stall: Option<String>,
     /// Blobs have an extra byte and no announced length.
     pub(crate) overlong: bool,
     /// The digest that is claimed for a manifest.
@@ -180,11 +182,13 @@ struct Reply {
     cut: bool,
     /// Announce no length and close at the end.
     unannounced: bool,
+    /// Write half of it and keep the connection.
+    stall: bool,
 }
 
 impl Reply {
     fn new(status: u16) -> Self {
-        Self { status, headers: Vec::new(), body: Vec::new(), cut: false, unannounced: false }
+        Self { status, headers: Vec::new(), body: Vec::new(), cut: false, unannounced: false, stall: false }
     }
 
     fn header(mut self, name: &'static str, value: impl ToString) -> Self {
@@ -206,7 +210,7 @@ impl Reply {
             true => head.push_str("connection: close\r\n"),
             false => head.push_str(&format!("content-length: {}\r\n", self.body.len())),
         }
-        if self.cut {
+        if self.cut || self.stall {
             self.body.truncate(self.body.len() / 2);
         }
         let mut bytes = format!("{head}\r\n").into_bytes();
@@ -214,6 +218,11 @@ impl Reply {
             bytes.extend(&self.body);
         }
         stream.write_all(&bytes).and_then(|()| stream.flush()).ok()?;
+        if self.stall && method != "HEAD" {
+            loop {
+                std::thread::park(); // until the process ends
+            }
+        }
         (!self.cut && !self.unannounced).then_some(())
     }
 }
@@ -337,6 +346,7 @@ impl State {
         };
         let mut reply = Reply::new(200).body(bytes.clone());
         reply.cut = self.faults.truncate;
+        reply.stall = self.faults.stall.as_deref() == Some(digest);
         if self.faults.corrupt {
             reply.body[0] ^= 1;
         }

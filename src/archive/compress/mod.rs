@@ -9,9 +9,11 @@
 //! | `lzo` | the format of lzop, and LZO1X below it |
 //! | [`one_frame`] | one zstd frame or .xz stream, by several threads, for the kernel |
 //! | [`stored`] | the same of what is dense already, planned and not copied |
+//! | [`continued`] | a zstd frame whose beginning is kept, and whose rest is stored |
 //! | `pulled` | a decoder without input of its own, given one |
 
 pub mod codec;
+pub mod continued;
 pub mod decode;
 mod encoder;
 mod lz4;
@@ -21,8 +23,9 @@ mod pulled;
 pub mod stored;
 
 pub use codec::Codec;
+pub use continued::continued_zstd;
 pub use decode::{OneStream, WINDOW_LOG_MAX, decoder, decoder_of};
 pub(in crate::archive) use encoder::is_dense;
 pub use encoder::{Compression, CompressionError, Encoder};
 pub use one_frame::{one_xz_stream, one_zstd_frame};
-pub use stored::{stored_xz, stored_zstd};
+pub use stored::{stored_gzip, stored_xz, stored_zstd};

@@ -8,6 +8,8 @@ use crate::base::Content;
 
 /// The most that a zstd block holds (RFC 8878, 3.1.1.2.4), and the smallest window that allows it.
 const ZSTD_BLOCK: u64 = 128 << 10;
+/// The most that a stored block of deflate holds.
+const DEFLATE_BLOCK: u64 = 0xffff;
 /// The most that an uncompressed chunk of LZMA2 holds.
 const LZMA2_CHUNK: u64 = 64 << 10;
 
@@ -15,6 +17,12 @@ const LZMA2_CHUNK: u64 = 64 << 10;
 pub fn stored_zstd(content: &Content) -> Content {
     // Magic number, frame header descriptor without any flag, window descriptor of exponent 17 - 10.
     let mut parts = vec![Content::memory([0x28, 0xb5, 0x2f, 0xfd, 0x00, 7 << 3])];
+    raw_blocks(content, &mut parts);
+    Content::joined(parts)
+}
+
+/// Adds raw blocks of `content`, the last of which ends the frame.
+pub(super) fn raw_blocks(content: &Content, parts: &mut Vec<Content>) {
     let mut done = 0;
     loop {
         let count = (content.len() - done).min(ZSTD_BLOCK);
@@ -26,9 +34,33 @@ pub fn stored_zstd(content: &Content) -> Content {
         parts.extend(content.slice(done, count)); // always there: `done + count` is at most the length
         done += count;
         if last {
-            return Content::joined(parts);
+            return;
         }
     }
+}
+
+/// One gzip member (RFC 1952) of stored blocks: no name, no time. The content is read once, for its check.
+pub fn stored_gzip(content: &Content) -> io::Result<Content> {
+    // Deflate, no flags, no time, no extra flags, an unknown system.
+    let mut parts = vec![Content::memory([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff])];
+    let mut done = 0;
+    loop {
+        let count = (content.len() - done).min(DEFLATE_BLOCK);
+        let last = done + count == content.len();
+        // Last-block flag and type 0 in a byte of its own, the size and its complement (RFC 1951, 3.2.4).
+        let size = count as u16; // DEFLATE_BLOCK at most
+        let ([low, high], [not_low, not_high]) = (size.to_le_bytes(), (!size).to_le_bytes());
+        parts.push(Content::memory([u8::from(last), low, high, not_low, not_high]));
+        parts.extend(content.slice(done, count)); // see above
+        done += count;
+        if last {
+            break;
+        }
+    }
+    let mut tail = crc32_of(content)?.to_le_bytes().to_vec();
+    tail.extend((content.len() as u32).to_le_bytes()); // modulo 2³²
+    parts.push(Content::memory(tail));
+    Ok(Content::joined(parts))
 }
 
 /// One .xz stream with one block of uncompressed LZMA2 chunks and CRC-32, the check that kernels know.
@@ -128,12 +160,17 @@ mod tests {
 
     #[test]
     fn what_is_stored_reads_back_at_every_length_and_costs_a_thousandth() {
-        for length in [0, 1, 3, 65_535, 65_536, 65_537, 131_072, 131_073, 262_144, 400_000] {
+        for length in [0, 1, 3, 65_535, 65_536, 65_537, 131_070, 131_072, 131_073, 262_144, 400_000] {
             let bytes: Vec<u8> = (0..length).map(|n: u32| (n.wrapping_mul(n) >> 3) as u8).collect();
             let content = Content::memory(bytes.clone());
             let (zstd, xz) = (stored_zstd(&content), stored_xz(&content).unwrap());
             assert!(unpacked(Codec::Zstd, &zstd) == bytes && unpacked(Codec::Xz, &xz) == bytes, "{length}");
-            assert!(zstd.len().max(xz.len()) <= content.len() + content.len() / 1000 + 100, "{length}");
+            let gzip = stored_gzip(&content).unwrap();
+            assert!(unpacked(Codec::Gzip, &gzip) == bytes, "{length}");
+            assert!(
+                zstd.len().max(xz.len()).max(gzip.len()) <= content.len() + content.len() / 1000 + 100,
+                "{length}"
+            );
         }
     }
 

@@ -9,8 +9,10 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use super::codec::{Compressor, Scheme, Shelf};
 use super::error::WriteError;
 use super::format::DATA_STORED;
-use super::plan::{Job, Piece, Plan};
-use crate::base::{BlockCache, Digest, Hasher, Workers};
+use super::plan::{Job, Piece, Plan, Source};
+use super::read::Image;
+use super::write::Help;
+use crate::base::{BlockCache, Digest, Hasher};
 
 /// Where a file's blocks lie.
 #[derive(Debug, Clone, Default)]
@@ -47,15 +49,15 @@ struct Means {
     buffers: Shelf<Vec<u8>>,
     cache: Option<Arc<dyn BlockCache>>,
     prefix: String,
+    /// The image that is rewritten.
+    image: Option<Image>,
 }
 
-/// Compresses and writes all blocks of a plan; `start` is where `out` stands.
+/// Copies what is kept, compresses and writes all blocks of a plan; `start` is where `out` stands.
 pub(super) fn write(
     plan: &mut Plan<'_>,
     scheme: Scheme,
-    workers: &Workers,
-    cache: Option<Arc<dyn BlockCache>>,
-    progress: &dyn Fn(u64),
+    help: &Help<'_>,
     out: &mut dyn Write,
     start: u64,
 ) -> Result<Data, WriteError> {
@@ -63,13 +65,20 @@ pub(super) fn write(
         scheme,
         compressors: Shelf::default(),
         buffers: Shelf::default(),
-        cache,
+        cache: help.cache.clone(),
         prefix: scheme.key(),
+        image: plan.kept.map(|kept| kept.image().clone()),
     };
     let means = Arc::new(means);
+    let (workers, progress) = (help.workers, help.progress);
     let jobs = std::mem::take(&mut plan.jobs);
-    let mut data =
-        Data { files: vec![Placed::default(); plan.files.len()], fragments: Vec::new(), end: start };
+    let files = plan.files.iter_mut().map(|file| file.kept.take().unwrap_or_default()).collect();
+    let mut data = Data { files, fragments: Vec::new(), end: start };
+    if let Some(kept) = plan.kept {
+        kept.copy(out, progress)?;
+        data.fragments.extend_from_slice(kept.fragment_rows());
+        data.end += kept.len();
+    }
     if jobs.len() < 3 {
         // Not worth a thread.
         for job in &jobs {
@@ -161,16 +170,44 @@ impl Means {
         let mut buffer = self.buffers.take().unwrap_or_default();
         buffer.clear();
         let packed = match job {
-            Job::Data(piece) => read(piece, &mut buffer).and_then(|()| {
+            Job::Data(piece) => self.read(std::slice::from_ref(piece), &mut buffer).and_then(|()| {
                 if buffer.iter().all(|byte| *byte == 0) { Ok(Packed::Hole) } else { self.squeeze(&buffer) }
             }),
-            Job::Fragment(pieces) => pieces
-                .iter()
-                .try_for_each(|piece| read(piece, &mut buffer))
-                .and_then(|()| self.squeeze(&buffer)),
+            Job::Fragment(pieces) => self.read(pieces, &mut buffer).and_then(|()| self.squeeze(&buffer)),
         };
         self.buffers.put(buffer);
         packed
+    }
+
+    /// Appends the bytes of pieces. A fragment block of the image that is rewritten is unpacked once for
+    /// all pieces in a row that lie in it.
+    fn read(&self, pieces: &[Piece], buffer: &mut Vec<u8>) -> io::Result<()> {
+        let mut apart: Option<(u32, Vec<u8>)> = None;
+        for piece in pieces {
+            let number = match &piece.source {
+                Source::Content(content) => {
+                    let start = buffer.len();
+                    buffer.resize(start + piece.len, 0);
+                    // `resize` made it so long.
+                    content.handle()?.read_exact_at(piece.offset, &mut buffer[start..])?;
+                    continue;
+                }
+                Source::Fragment(number) => *number,
+            };
+            let (_, bytes) = match apart.take().filter(|(known, _)| *known == number) {
+                Some(known) => apart.insert(known),
+                None => apart.insert((number, self.fragment(number)?)),
+            };
+            let from = usize::try_from(piece.offset).unwrap_or(usize::MAX);
+            let bytes = bytes.get(from..).and_then(|bytes| bytes.get(..piece.len));
+            buffer.extend_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
+        }
+        Ok(())
+    }
+
+    fn fragment(&self, number: u32) -> io::Result<Vec<u8>> {
+        let image = self.image.as_ref().ok_or(io::ErrorKind::NotFound)?;
+        image.fragment_bytes(number).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
     }
 
     /// The block from the cache, or compressed. What does not shrink is kept as nothing.
@@ -201,11 +238,4 @@ impl Means {
         hasher.update(block);
         hasher.finish()
     }
-}
-
-/// Appends a piece's bytes.
-fn read(piece: &Piece, buffer: &mut Vec<u8>) -> io::Result<()> {
-    let start = buffer.len();
-    buffer.resize(start + piece.len, 0);
-    piece.content.handle()?.read_exact_at(piece.offset, &mut buffer[start..]) // `resize` made it so long
 }

@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use lzma_rust2::{CheckType, XzOptions, XzReader, XzWriter};
 
 use super::choice::{Choice, Parameters};
+use super::format::{Fields, METADATA};
 use super::options::{Codec, Options};
 
 /// Memory that an xz decoder may take, in KiB: no image has blocks over 1 MiB, so no dictionary is
@@ -39,17 +40,30 @@ pub(super) struct Scheme {
     codec: Codec,
     level: Option<i32>,
     block_size: u32,
+    /// Bytes of xz's dictionary, where they are not those of a block.
+    dictionary: Option<u32>,
 }
 
 impl Scheme {
     pub(super) fn new(options: &Options) -> Self {
-        Self { codec: options.codec, level: options.level, block_size: options.block_size }
+        Self { codec: options.codec, level: options.level, block_size: options.block_size, dictionary: None }
+    }
+
+    /// For an image with these options of its codec, a stored metadata block with its head: xz's name
+    /// the only dictionary that the kernel's decoder will have (`squashfs_xz_comp_opts`).
+    pub(super) fn with_codec_options(mut self, options: &[u8]) -> Self {
+        let dictionary = options.get(2..).and_then(|options| Fields(options).u32());
+        // What is over a block would only cost memory.
+        let smaller = METADATA as u32..self.block_size;
+        self.dictionary = dictionary.filter(|size| self.codec == Codec::Xz && smaller.contains(size));
+        self
     }
 
     /// Names everything that the compressed form of some bytes depends on. The number changes when the
     /// choice of parameters does.
     pub(super) fn key(&self) -> String {
-        format!("squashfs block 1 {} {:?} {}\n", self.codec, self.level, self.block_size)
+        let dictionary = self.dictionary.map_or_else(String::new, |size| format!(" dictionary {size}"));
+        format!("squashfs block 1 {} {:?} {}{dictionary}\n", self.codec, self.level, self.block_size)
     }
 }
 
@@ -91,7 +105,8 @@ impl Compressor {
                 let mut options = XzOptions::with_preset(6);
                 // The kernel's decoder makes its dictionary of the block size where the image has no
                 // options of the codec (`squashfs_xz_comp_opts`), and checks CRC32 only.
-                options.lzma_options.dict_size = self.scheme.block_size.max(super::format::METADATA as u32);
+                let dictionary = self.scheme.dictionary.unwrap_or(self.scheme.block_size);
+                options.lzma_options.dict_size = dictionary.max(METADATA as u32);
                 options.set_check_sum_type(CheckType::Crc32);
                 let mut encoder = XzWriter::new(&mut self.buffer, options)?;
                 encoder.write_all(block)?;

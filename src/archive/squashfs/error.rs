@@ -3,6 +3,7 @@
 use std::io;
 
 use super::options::OptionsError;
+use super::read::ReadError;
 
 /// A tree cannot be written as an image.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +36,20 @@ pub enum WriteError {
         /// What it said.
         source: io::Error,
     },
+    /// The image whose blocks are kept could not be read.
+    #[error("cannot read the image that is rewritten")]
+    Kept {
+        /// What is wrong with it.
+        source: ReadError,
+    },
+    /// A subtree cannot be exchanged.
+    #[error("`{path}` cannot be exchanged: {why}")]
+    Exchange {
+        /// The subtree, or what is in its way.
+        path: String,
+        /// Why not.
+        why: &'static str,
+    },
     /// The image could not be written.
     #[error("cannot write the image")]
     Output {
@@ -50,6 +65,10 @@ impl WriteError {
 
     pub(super) fn codec(source: io::Error) -> Self {
         Self::Codec { source }
+    }
+
+    pub(super) fn kept(source: ReadError) -> Self {
+        Self::Kept { source }
     }
 
     pub(super) fn output(source: io::Error) -> Self {

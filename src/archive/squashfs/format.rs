@@ -12,6 +12,8 @@ pub(super) const METADATA: usize = 8192;
 pub(super) const METADATA_STORED: u16 = 0x8000;
 /// A data block's length with this bit set is that of a stored one.
 pub(super) const DATA_STORED: u32 = 1 << 24;
+/// The longest options of a codec: zlib's and xz's have eight bytes, zstd's and lz4's no more.
+pub(super) const CODEC_OPTIONS_MAX: usize = 64;
 /// A table that is not there.
 pub(super) const NO_TABLE: u64 = u64::MAX;
 /// No fragment, no attributes.
@@ -38,6 +40,7 @@ pub(super) mod flag {
     pub(in super::super) const STORED_DATA: u16 = 0x0002;
     pub(in super::super) const STORED_FRAGMENTS: u16 = 0x0008;
     pub(in super::super) const NO_FRAGMENTS: u16 = 0x0010;
+    pub(in super::super) const ALWAYS_FRAGMENTS: u16 = 0x0020;
     pub(in super::super) const DUPLICATES: u16 = 0x0040;
     pub(in super::super) const EXPORTABLE: u16 = 0x0080;
     pub(in super::super) const STORED_XATTRS: u16 = 0x0100;

@@ -110,24 +110,24 @@ impl Directory<'_> {
 }
 
 /// A symlink.
-pub(super) fn symlink(head: &Head, target: &str) -> Vec<u8> {
+pub(super) fn symlink(head: &Head, links: u32, target: &str) -> Vec<u8> {
     let mut bytes = head.encode(inode::SYMLINK + extended(head));
-    words(&mut bytes, &[1, target.len() as u32]); // at most 4095
+    words(&mut bytes, &[links, target.len() as u32]); // at most 4095
     bytes.extend_from_slice(target.as_bytes());
     with_xattrs(bytes, head)
 }
 
 /// A device.
-pub(super) fn device(head: &Head, kind: u16, device: u32) -> Vec<u8> {
+pub(super) fn device(head: &Head, links: u32, kind: u16, device: u32) -> Vec<u8> {
     let mut bytes = head.encode(kind + extended(head));
-    words(&mut bytes, &[1, device]);
+    words(&mut bytes, &[links, device]);
     with_xattrs(bytes, head)
 }
 
 /// A named pipe.
-pub(super) fn fifo(head: &Head) -> Vec<u8> {
+pub(super) fn fifo(head: &Head, links: u32) -> Vec<u8> {
     let mut bytes = head.encode(inode::FIFO + extended(head));
-    words(&mut bytes, &[1]);
+    words(&mut bytes, &[links]);
     with_xattrs(bytes, head)
 }
 

@@ -5,6 +5,8 @@
 //! | [`options`] | codec, level, block size, times |
 //! | [`mod@write`] | a tree as an image: the order of its parts |
 //! | `plan` | which blocks there will be; duplicates |
+//! | [`rewrite`] | an image with one subtree exchanged, its other blocks copied |
+//! | `kept` | the blocks that are copied, and where to |
 //! | `blocks` | the pipeline that compresses and writes them |
 //! | `choice` | how hard to try on a block |
 //! | `codec` | one block through a codec, either way |
@@ -21,15 +23,18 @@ mod codec;
 pub mod error;
 mod format;
 mod inode;
+mod kept;
 mod metadata;
 mod nodes;
 pub mod options;
 mod plan;
 pub mod read;
+pub mod rewrite;
 pub mod write;
 mod xattr;
 
 pub use error::WriteError;
 pub use options::{Codec, Options, OptionsError, SUPERBLOCK_LEN, compressor_of};
 pub use read::{Image, Node, ReadError, read_tree};
+pub use rewrite::{Rewritten, exchange};
 pub use write::{Help, Summary, write_tree};

@@ -89,7 +89,8 @@ impl<'t> Nodes<'t> {
             nodes.children.entry(above).or_default().push(path);
             match &entry.kind {
                 Kind::HardLink(target) => {
-                    if tree.get(target).is_none_or(|entry| entry.content().is_none()) {
+                    let may = |entry: &Entry| !matches!(entry.kind, Kind::Directory | Kind::HardLink(_));
+                    if !tree.get(target).is_some_and(may) {
                         let why = format!("it is a hard link to `{target}`, which is no file of the tree");
                         return Err(WriteError::refused(path, why));
                     }
@@ -193,8 +194,9 @@ impl<'t> Nodes<'t> {
         let tree = self.tree;
         let entry = tree.get(path).ok_or_else(|| WriteError::refused(path, "it is not in the tree"))?;
         if let Kind::HardLink(target) = &entry.kind {
-            return self.inode(target); // a file: `of` has seen to it
+            return self.inode(target); // no hard link: `of` has seen to it
         }
+        let links = self.links.get(path).copied().unwrap_or(1);
         let head = self.head(path, entry)?;
         let device = |major: u32, minor: u32| {
             encode_device(major, minor).ok_or_else(|| {
@@ -209,14 +211,14 @@ impl<'t> Nodes<'t> {
                 let why = "its link target is empty, longer than 4095 bytes or contains a NUL byte";
                 return Err(WriteError::refused(path, why));
             }
-            Kind::Symlink(target) => (kind::SYMLINK, inode::symlink(&head, target)),
+            Kind::Symlink(target) => (kind::SYMLINK, inode::symlink(&head, links, target)),
             Kind::CharDevice { major, minor } => {
-                (kind::CHAR_DEVICE, inode::device(&head, kind::CHAR_DEVICE, device(*major, *minor)?))
+                (kind::CHAR_DEVICE, inode::device(&head, links, kind::CHAR_DEVICE, device(*major, *minor)?))
             }
             Kind::BlockDevice { major, minor } => {
-                (kind::BLOCK_DEVICE, inode::device(&head, kind::BLOCK_DEVICE, device(*major, *minor)?))
+                (kind::BLOCK_DEVICE, inode::device(&head, links, kind::BLOCK_DEVICE, device(*major, *minor)?))
             }
-            Kind::Fifo => (kind::FIFO, inode::fifo(&head)),
+            Kind::Fifo => (kind::FIFO, inode::fifo(&head, links)),
             Kind::Directory | Kind::HardLink(_) => {
                 return Err(WriteError::refused(path, "it is listed before it was written"));
             }
@@ -240,6 +242,12 @@ impl<'t> Nodes<'t> {
             blocks: &placed.sizes,
         };
         file.encode(head)
+    }
+
+    /// A directory's link count: its own where it stays as it was, as tools count in different ways.
+    fn directory_links(&self, path: &str) -> u32 {
+        let kept = self.plan.kept.and_then(|kept| kept.directory_links(path));
+        kept.or_else(|| self.links.get(path).copied()).unwrap_or(2)
     }
 
     /// Writes a directory's listing and inode; all below it is written.
@@ -266,7 +274,7 @@ impl<'t> Nodes<'t> {
             block,
             offset: start.offset,
             size,
-            links: self.links.get(path).copied().unwrap_or(2),
+            links: self.directory_links(path),
             parent: above,
             index: &index,
         };

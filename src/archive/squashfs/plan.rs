@@ -10,7 +10,10 @@ use std::io::{self, Read};
 use rayon::prelude::*;
 
 use super::super::tree::{Kind, Tree};
+use super::blocks::Placed;
 use super::error::WriteError;
+use super::kept::Kept;
+use super::read::Tail;
 use crate::base::{Content, Digest, Workers};
 
 /// A piece of a file: where it is read.
@@ -18,9 +21,18 @@ use crate::base::{Content, Digest, Workers};
 pub(super) struct Piece {
     /// Number of the file in [`Plan::files`].
     pub(super) file: usize,
-    pub(super) content: Content,
+    pub(super) source: Source,
     pub(super) offset: u64,
     pub(super) len: usize,
+}
+
+/// Where a piece's bytes are.
+#[derive(Debug, Clone)]
+pub(super) enum Source {
+    /// In the content of the file.
+    Content(Content),
+    /// In a fragment block of the image that is rewritten, by its number there.
+    Fragment(u32),
 }
 
 /// One block of the image.
@@ -41,42 +53,55 @@ pub(super) struct Planned<'t> {
     pub(super) same_as: usize,
     /// Fragment block and place in it.
     pub(super) fragment: Option<(u32, u32)>,
+    /// Where the blocks are that are copied, of a file that is kept.
+    pub(super) kept: Option<Placed>,
 }
 
 /// See the module.
-#[derive(Debug)]
 pub(super) struct Plan<'t> {
     pub(super) files: Vec<Planned<'t>>,
     pub(super) jobs: Vec<Job>,
     pub(super) fragments: u32,
+    /// What is copied.
+    pub(super) kept: Option<&'t Kept>,
 }
 
 impl<'t> Plan<'t> {
-    pub(super) fn of(tree: &'t Tree, block_size: u32, workers: &Workers) -> Result<Self, WriteError> {
+    pub(super) fn of(
+        tree: &'t Tree,
+        block_size: u32,
+        kept: Option<&'t Kept>,
+        workers: &Workers,
+    ) -> Result<Self, WriteError> {
         let mut files = Vec::new();
         for (path, entry) in tree.iter() {
             if let Kind::File(content) = &entry.kind {
-                files.push(Planned { path, content, same_as: files.len(), fragment: None });
+                let placed = kept.and_then(|kept| kept.placed(path));
+                files.push(Planned { path, content, same_as: files.len(), fragment: None, kept: placed });
             }
         }
         find_duplicates(&mut files, workers)?;
-        let mut plan = Self { files, jobs: Vec::new(), fragments: 0 };
-        plan.cut(block_size)?;
+        // The blocks that are copied have the first numbers.
+        let fragments = kept.map_or(0, |kept| kept.fragment_rows().len()) as u32; // counted in 32 bits
+        let mut plan = Self { files, jobs: Vec::new(), fragments, kept };
+        plan.cut(u64::from(block_size))?;
         Ok(plan)
     }
 
-    fn cut(&mut self, block_size: u32) -> Result<(), WriteError> {
-        let block = u64::from(block_size);
-        let (mut open, mut filled) = (Vec::new(), 0u64);
+    fn cut(&mut self, block: u64) -> Result<(), WriteError> {
+        let mut open = Open::default();
+        if let Some(kept) = self.kept {
+            self.keep_tails(kept, &mut open, block)?;
+        }
         for number in 0..self.files.len() {
-            let file = &mut self.files[number]; // of the loop's own range
+            let file = &self.files[number]; // of the loop's own range
             let len = file.content.len();
-            if file.same_as != number || len == 0 {
+            if file.same_as != number || len == 0 || file.kept.is_some() {
                 continue;
             }
             let piece = |offset: u64, len: u64| Piece {
                 file: number,
-                content: file.content.clone(),
+                source: Source::Content(file.content.clone()),
                 offset,
                 len: len as usize, // at most a block
             };
@@ -86,31 +111,76 @@ impl<'t> Plan<'t> {
                 continue;
             }
             let piece = piece(0, len);
-            if filled + len > block {
-                self.jobs.push(Job::Fragment(std::mem::take(&mut open)));
-                self.fragments += 1;
-                filled = 0;
-            }
-            file.fragment = Some((self.fragments, filled as u32)); // below a block
-            open.push(piece);
-            filled += len;
-            if self.fragments == u32::MAX {
-                return Err(WriteError::Limit("it has more fragments than can be counted"));
+            self.files[number].fragment = Some(self.pack(&mut open, piece, block)?);
+        }
+        self.close(&mut open);
+        Ok(())
+    }
+
+    /// The ends of files that are kept: in the fragment blocks that are copied, or out of those that are
+    /// not. What shared its bytes goes on to share them; what comes from one block is read in one go.
+    fn keep_tails(&mut self, kept: &Kept, open: &mut Open, block: u64) -> Result<(), WriteError> {
+        let mut apart: BTreeMap<Tail, Vec<usize>> = BTreeMap::new();
+        for (number, file) in self.files.iter_mut().enumerate() {
+            let Some(tail) = kept.tail(file.path) else { continue };
+            match kept.fragment(tail.fragment) {
+                Some(fragment) => file.fragment = Some((fragment, tail.offset)),
+                None => apart.entry(tail).or_default().push(number),
             }
         }
-        if !open.is_empty() {
-            self.jobs.push(Job::Fragment(open));
-            self.fragments += 1;
+        for (tail, numbers) in apart {
+            let Some(first) = numbers.first() else { continue };
+            let piece = Piece {
+                file: *first,
+                source: Source::Fragment(tail.fragment),
+                offset: u64::from(tail.offset),
+                len: tail.len as usize,
+            };
+            let place = self.pack(open, piece, block)?;
+            for number in numbers {
+                self.files[number].fragment = Some(place); // numbers are indices of `files`
+            }
         }
         Ok(())
     }
+
+    /// Puts a piece below one block into the open fragment block, or the next; gives its place.
+    fn pack(&mut self, open: &mut Open, piece: Piece, block: u64) -> Result<(u32, u32), WriteError> {
+        let len = piece.len as u64;
+        if open.filled + len > block {
+            self.close(open);
+        }
+        if self.fragments == u32::MAX {
+            return Err(WriteError::Limit("it has more fragments than can be counted"));
+        }
+        let place = (self.fragments, open.filled as u32); // below a block
+        open.pieces.push(piece);
+        open.filled += len;
+        Ok(place)
+    }
+
+    fn close(&mut self, open: &mut Open) {
+        let pieces = std::mem::take(open).pieces;
+        if !pieces.is_empty() {
+            self.jobs.push(Job::Fragment(pieces));
+            self.fragments += 1;
+        }
+    }
+}
+
+/// A fragment block that is being filled.
+#[derive(Default)]
+struct Open {
+    pieces: Vec<Piece>,
+    filled: u64,
 }
 
 /// Finds files with the same bytes: those of one length are hashed, those of one hash compared. A
-/// hash alone decides nothing.
+/// hash alone decides nothing. Files that are kept are not looked at: they share what they shared.
 fn find_duplicates(files: &mut [Planned<'_>], workers: &Workers) -> Result<(), WriteError> {
     let mut lengths: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
-    for (number, file) in files.iter().enumerate().filter(|(_, file)| !file.content.is_empty()) {
+    let new = |file: &Planned<'_>| file.kept.is_none() && !file.content.is_empty();
+    for (number, file) in files.iter().enumerate().filter(|(_, file)| new(file)) {
         lengths.entry(file.content.len()).or_default().push(number);
     }
     let doubtful: Vec<usize> = lengths.into_values().filter(|same| same.len() > 1).flatten().collect();
@@ -200,7 +270,7 @@ mod tests {
         ] {
             tree.insert(path, Entry::file(0o644, Content::memory(vec![byte; len]))).unwrap();
         }
-        let plan = Plan::of(&tree, 4096, &Workers::new(1)).unwrap();
+        let plan = Plan::of(&tree, 4096, None, &Workers::new(1)).unwrap();
         let kinds: String =
             plan.jobs.iter().map(|job| if matches!(job, Job::Data(_)) { 'd' } else { 'f' }).collect();
         assert_eq!(kinds, "fddddf");

@@ -11,6 +11,7 @@ use super::blocks;
 use super::codec::Scheme;
 use super::error::WriteError;
 use super::format::{METADATA_STORED, NO_TABLE, SUPERBLOCK, Superblock, flag};
+use super::kept::Kept;
 use super::metadata::{compressor, indexed};
 use super::nodes::Nodes;
 use super::options::{Codec, Options};
@@ -50,27 +51,40 @@ pub fn write_tree<W: Write + Seek>(
     help: &Help<'_>,
     out: &mut W,
 ) -> Result<Summary, WriteError> {
+    write_image(tree, options, None, help, out)
+}
+
+/// The same, with files whose blocks are `kept` of another image with the same codec and block size.
+pub(super) fn write_image<W: Write + Seek>(
+    tree: &Tree,
+    options: &Options,
+    kept: Option<&Kept>,
+    help: &Help<'_>,
+    out: &mut W,
+) -> Result<Summary, WriteError> {
     options.check()?;
-    let scheme = Scheme::new(options);
-    let mut plan = Plan::of(tree, options.block_size, help.workers)?;
+    let codec_options = kept.map_or_else(|| codec_options(options), |kept| kept.codec_options().to_vec());
+    let scheme = Scheme::new(options).with_codec_options(&codec_options);
+    let mut plan = Plan::of(tree, options.block_size, kept, help.workers)?;
     let mut front = vec![0; SUPERBLOCK];
-    front.extend_from_slice(&codec_options(options));
+    front.extend_from_slice(&codec_options);
     out.write_all(&front).map_err(WriteError::output)?;
     let start = front.len() as u64;
-    let data = blocks::write(&mut plan, scheme, help.workers, help.cache.clone(), help.progress, out, start)?;
+    let data = blocks::write(&mut plan, scheme, help, out, start)?;
     let duplicates = plan.files.iter().enumerate().filter(|(number, file)| file.same_as != *number).count();
     let mut block = Superblock {
         block_size: options.block_size,
         codec: options.codec.id(),
         fragments: plan.fragments,
-        flags: flags(options, plan.fragments),
+        flags: flags(options, plan.fragments, !codec_options.is_empty()),
         ..Superblock::default()
     };
     let mut compressors = (compressor(scheme)?, compressor(scheme)?, compressor(scheme)?);
     let nodes =
         Nodes::of(tree, options, &plan, &data, (&mut compressors.0, &mut compressors.1, &mut compressors.2))?;
     let made = nodes.make()?;
-    (block.inodes, block.mtime, block.root) = (made.count, made.mtime, made.root);
+    (block.inodes, block.root) = (made.count, made.root);
+    block.mtime = kept.map_or(made.mtime, Kept::mtime);
     block.ids = u16::try_from(made.ids.len() / 4)
         .map_err(|_| WriteError::Limit("it has more than 65535 owners and groups"))?;
     let mut tail = Tail { bytes: Vec::new(), start: data.end };
@@ -83,7 +97,14 @@ pub fn write_tree<W: Write + Seek>(
         Ok(pointers)
     };
     block.fragment_table = table(&mut tail, &fragment_rows(&data.fragments))?;
-    block.export_table = table(&mut tail, &made.exports)?;
+    block.flags |= kept.map_or(0, Kept::policy);
+    block.export_table = match kept {
+        Some(kept) if !kept.is_exportable() => NO_TABLE,
+        _ => table(&mut tail, &made.exports)?,
+    };
+    if block.export_table == NO_TABLE {
+        block.flags &= !flag::EXPORTABLE;
+    }
     block.id_table = table(&mut tail, &made.ids)?;
     let (bytes, xattr_table) = made.xattrs.table(tail.at(), &mut small)?;
     tail.append(&bytes);
@@ -123,7 +144,7 @@ impl Tail {
     }
 }
 
-fn flags(options: &Options, fragments: u32) -> u16 {
+fn flags(options: &Options, fragments: u32, codec_options: bool) -> u16 {
     // mksquashfs sets `DUPLICATES` whenever it looks for them; readers ignore it.
     let mut flags = flag::EXPORTABLE | flag::DUPLICATES;
     if options.codec == Codec::None {
@@ -136,7 +157,7 @@ fn flags(options: &Options, fragments: u32) -> u16 {
     if fragments == 0 {
         flags |= flag::NO_FRAGMENTS;
     }
-    if !codec_options(options).is_empty() {
+    if codec_options {
         flags |= flag::CODEC_OPTIONS;
     }
     flags

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
@@ -14,10 +14,10 @@ use super::installer::{embedded, host, overlay_options};
 use super::{check_outputs, print_written};
 use crate::archive::{Entry, Tree, tar};
 use crate::base::Content;
-use crate::base::fsio::At as _;
+use crate::base::fsio::{self, At as _};
 use crate::image::Platform;
 use crate::plan::installer::{
-    AssetFiles, Built, ExtensionSource, InstallerSpec, Names, Output, OverlaySpec, build, version_of,
+    AssetFiles, Built, ExtensionSource, InstallerSpec, Names, Output, OverlaySpec, build, pack, version_of,
 };
 use crate::talos::installer::archive_tag;
 use crate::talos::meta::MetaValue;
@@ -32,16 +32,31 @@ const PROFILE_LIMIT: u64 = 1 << 20;
 
 pub(super) fn run(args: &Imager, options: &Options, printer: &Printer) -> Result<Outcome, Failure> {
     let profile = resolve(args, options)?;
-    if profile.format != OutputFormat::Raw {
-        return Err(Failure::usage(format!("output format `{}` is not there yet", profile.format.name()))
-            .hint(Some("leave `outFormat` out and compress the file".to_owned())));
-    }
+    refuse_insecure(&profile, options)?;
     if args.tar_to_stdout {
         return to_stdout(args, &profile, options, printer);
     }
     let built = make(args, &profile, &args.output, options, printer)?;
     print(&built, printer)?;
     Ok(Outcome::Done)
+}
+
+/// Plain HTTP is spoken to all registries or to none but loopback: a profile that wants it for one must not be
+/// met with TLS errors later, nor silently have it for all.
+fn refuse_insecure(profile: &Resolved, options: &Options) -> Result<(), Failure> {
+    let overlay = profile.overlay.iter().flat_map(|overlay| [&overlay.image, &overlay.installer]);
+    let mut all = profile.extensions.iter().chain([&profile.base_installer]).chain(overlay);
+    let wanted = all.find_map(|source| match source {
+        ContainerSource::Registry { image, insecure: true } => Some(image),
+        _ => None,
+    });
+    match wanted.filter(|_| !options.insecure) {
+        Some(image) => {
+            Err(Failure::usage(format!("the profile wants plain HTTP for `{image}` (`forceInsecure`)"))
+                .hint(Some("say `--insecure`, which allows it for every registry of this run".to_owned())))
+        }
+        None => Ok(()),
+    }
 }
 
 /// The profile with its base, the flags, and everything decided.
@@ -126,7 +141,7 @@ fn flags(args: &Imager, options: &Options) -> Result<ProfileFlags, Failure> {
     })
 }
 
-/// Makes the output in `folder`, under upstream's name.
+/// Makes the output in `folder`, under upstream's name and in the profile's format.
 fn make(
     args: &Imager,
     profile: &Resolved,
@@ -135,9 +150,38 @@ fn make(
     printer: &Printer,
 ) -> Result<Built, Failure> {
     let path = folder.join(profile.file_name());
+    if profile.format == OutputFormat::Raw {
+        return make_raw(args, profile, path, options, printer);
+    }
+    let context = &options.context;
+    let moment = context.store.temp_folder().map_err(|error| failed(&error))?;
+    let raw = moment.path().join(profile.raw_file_name());
+    let mut built = make_raw(args, profile, raw.clone(), options, printer)?;
+    let size = fs::metadata(&raw).at("read", &raw).map_err(|error| failed(&error))?.len();
+    let epoch = options.epoch.unwrap_or_default();
+    pack(context, &Content::file(&raw, size), profile.format, epoch, &path)?;
+    // What was written as an image is within the file.
+    built.written.clear();
+    built.file = Some(path);
+    Ok(built)
+}
+
+fn failed(error: &(dyn std::error::Error + 'static)) -> Failure {
+    Failure::output(crate::base::chain(error))
+}
+
+/// Makes the output as it is before the profile's format.
+fn make_raw(
+    args: &Imager,
+    profile: &Resolved,
+    path: PathBuf,
+    options: &Options,
+    printer: &Printer,
+) -> Result<Built, Failure> {
     let base = reference(&profile.base_installer);
     let output = match profile.kind {
         OutputKind::Installer => {
+            fsio::create_dir(fsio::parent(&path)).map_err(|error| failed(&error))?;
             let tag = match base.parse() {
                 Ok(crate::image::Reference::Registry(base)) => archive_tag(&base),
                 _ => None,
@@ -155,7 +199,6 @@ fn make(
             return Err(Failure::usage(format!("output kind `{}` is not there yet", profile.kind.name())));
         }
     };
-    crate::base::fsio::create_dir(folder).map_err(|error| Failure::output(crate::base::chain(&error)))?;
     let spec = InstallerSpec {
         talos: Some(profile.talos.clone()),
         imager: args.imager.clone(),
@@ -183,7 +226,7 @@ fn make(
         splash: args.splash.clone(),
         names: Names::Upstream,
         format: None,
-        compression: crate::archive::Compression::GZIP,
+        compression: crate::archive::Compression::None,
         epoch: options.epoch,
         allow: options::allowed(&args.allow)?,
         output,
@@ -244,11 +287,7 @@ fn to_stdout(
     options: &Options,
     printer: &Printer,
 ) -> Result<Outcome, Failure> {
-    let failed = |error: &(dyn std::error::Error + 'static)| Failure::output(crate::base::chain(error));
-    let folder = tempfile::Builder::new()
-        .prefix(".talosmith-")
-        .tempdir_in(options.context.store.root())
-        .map_err(|error| failed(&error))?;
+    let folder = options.context.store.temp_folder().map_err(|error| failed(&error))?;
     make(args, profile, folder.path(), options, printer)?;
     let (name, path) = (profile.file_name(), folder.path().join(profile.file_name()));
     let size = fs::metadata(&path).at("read", &path).map_err(|error| failed(&error))?.len();

@@ -2,6 +2,7 @@
 
 mod check;
 mod copy;
+mod custom_imager;
 mod depmod;
 mod diff;
 mod extension;
@@ -34,6 +35,7 @@ pub(super) fn run(command: &Command, options: &Options, printer: &Printer) -> Re
         Command::Inspect(args) => inspect::run(args, options, printer),
         Command::Diff(args) => diff::run(args, options, printer),
         Command::Copy(args) => copy::run(args, options, printer),
+        Command::CustomImager(args) => custom_imager::run(args, options, printer),
         Command::Depmod(args) => depmod::run(args, options, printer),
         Command::Squashfs(args) => squashfs::run(args, options, printer),
         Command::New(args) => new::run(args, printer),

@@ -13,7 +13,8 @@
 //! | `prepare` | all of one platform, checked before anything is made |
 //! | `steps` | squashfs images, the index of modules, firmware |
 //! | `compose` | initramfs and unified kernel image, planned of these |
-//! | [`build`] | all of it, in order |
+//! | [`mod@build`] | all of it, in order |
+//! | `packed` | the form that a profile wants its file in |
 //!
 //! The order is the point, as everywhere: what is given is taken out and checked before the first byte is
 //! compressed, and what was composed is read back before it has a name.
@@ -24,6 +25,7 @@ pub mod build;
 mod compose;
 mod extension;
 mod overlay;
+mod packed;
 mod prepare;
 mod schematic;
 mod source;
@@ -32,5 +34,6 @@ mod steps;
 
 pub use assets::AssetFiles;
 pub use build::{Built, build};
+pub use packed::pack;
 pub use prepare::version_of;
 pub use spec::{ExtensionSource, InstallerSpec, Names, Output, OverlaySpec};

@@ -93,7 +93,7 @@ fn label((source, _): &(Source, String), platform: &Platform) -> Result<Option<S
         Source::Folder(_) | Source::Files(_) => Ok(None),
         Source::Image(image) => {
             let one = image_for_or_any(image, platform)?;
-            Ok(one.config.label(VERSION_LABEL).map(str::to_owned))
+            Ok(one.config.label(VERSION_LABEL).filter(|label| !label.is_empty()).map(str::to_owned))
         }
     }
 }
@@ -196,12 +196,16 @@ impl Prepared {
             (assets, extensions)
         });
         let (assets, extensions) = (assets?, extensions?);
-        for asset in needed(spec, &talos, architecture) {
-            assets.get(asset)?;
+        let needed = needed(spec, &talos, architecture);
+        for asset in &needed {
+            assets.get(*asset)?;
         }
         let base = base.as_ref().map(|(source, reference)| Base::read(context, source, reference, platform));
         let base = base.transpose()?;
         let boot = read_assets(spec, context, &talos, &assets, &extensions)?;
+        if let Some(boot) = &boot {
+            boot.kernel.check(assets.get(Asset::Kernel)?, architecture, needed.contains(&Asset::Stub))?;
+        }
         let (kernel, initramfs, modules) = match boot {
             Some(BootFacts { kernel, initramfs, modules }) => (Some(kernel), Some(initramfs), modules),
             None => (None, None, None),

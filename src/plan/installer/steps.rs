@@ -13,9 +13,10 @@ use crate::base::{Activity, Content, Epoch, chain, json};
 use crate::boot::Kernel;
 use crate::check::{self, Report};
 use crate::image::Descriptor;
+use crate::kmod::abridge;
 use crate::kmod::depmod::Issue;
 use crate::plan::error::{Error, Problem};
-use crate::plan::flatten::packed_tree;
+use crate::plan::flatten::{Sink, packed_tree};
 use crate::plan::run::{Context, Plan};
 use crate::plan::squashfs::squashfs;
 use crate::plan::step::{Outputs, Step, StepId};
@@ -25,7 +26,7 @@ use crate::talos::extension::modules_dir;
 use crate::talos::initramfs::firmware_segment;
 use crate::talos::initramfs::overview::{Overview, ROOTFS};
 use crate::talos::modules_dep::Input;
-use crate::talos::version::{Feature, Tag};
+use crate::talos::version::{Architecture, Feature, Tag};
 
 /// A blob of no registered type.
 const BYTES: &str = "application/octet-stream";
@@ -41,6 +42,26 @@ pub(super) struct KernelFacts {
     pub(super) efi: bool,
     /// Codecs of initramfs and squashfs images that it was built with; `None` if it does not say.
     pub(super) codecs: Option<KernelCodecs>,
+}
+
+impl KernelFacts {
+    /// Whether it is for this architecture and, if it goes into a unified kernel image, can be started by
+    /// firmware.
+    pub(super) fn check(&self, file: &File, wanted: Architecture, starts: bool) -> Result<(), Error> {
+        if self.machine != wanted.go() {
+            return Err(Problem::new(format!(
+                "the kernel {} is for {}, and the installer for {wanted}",
+                file.origin, self.machine
+            ))
+            .into());
+        }
+        if starts && !self.efi {
+            return Err(Problem::new(format!("the kernel {} has no EFI stub", file.origin))
+                .hint("build it with `CONFIG_EFI_STUB`: a unified kernel image starts it by that")
+                .into());
+        }
+        Ok(())
+    }
 }
 
 /// See [`KernelFacts::codecs`].
@@ -96,7 +117,8 @@ pub(super) fn base<'p>(plan: &mut Plan<'p>, file: &'p File, folder: Option<&'sta
             (Some(folder), Some(content)) => {
                 let image = Image::open(content).map_err(|error| unusable(file, &error))?;
                 packed_tree(context, |sink| {
-                    let tree = squashfs::read_tree(&image, folder, &context.workers, sink);
+                    let mut sink = |reader: &mut dyn Read, size: u64| without_code(reader, size, sink);
+                    let tree = squashfs::read_tree(&image, folder, &context.workers, &mut sink);
                     let tree = tree.map_err(|error| unusable(file, &error))?;
                     Ok(TreeInput::of(tree, BTreeMap::new()))
                 })?
@@ -105,12 +127,27 @@ pub(super) fn base<'p>(plan: &mut Plan<'p>, file: &'p File, folder: Option<&'sta
         };
         Ok(outputs.with_value("base", text(&facts)))
     };
-    let step = Step::new("initramfs", 1, file.origin.as_str(), run);
+    let step = Step::new("initramfs", 2, file.origin.as_str(), run);
     plan.add(
         step.parameter("initramfs", file.digest)
             .parameter("folder", folder.unwrap_or_default())
             .total(file.content.len()),
     )
+}
+
+/// Hands a file on to `sink`: a module without its code, since all that is asked of it is its place in the
+/// index, and most of its bytes need not be written, hashed and synced.
+fn without_code(reader: &mut dyn Read, size: u64, sink: &mut Sink<'_>) -> io::Result<Content> {
+    /// No module of any kernel is as large; what is goes on as it is.
+    const MODULE_MAX: u64 = 64 << 20;
+    let mut start = Vec::new();
+    reader.take(4).read_to_end(&mut start)?;
+    if start != b"\x7fELF" || size > MODULE_MAX {
+        return sink(&mut start.as_slice().chain(reader), size);
+    }
+    reader.read_to_end(&mut start)?;
+    let module = abridge(start);
+    sink(&mut module.as_slice(), module.len() as u64)
 }
 
 /// What is asked of a base's initramfs.

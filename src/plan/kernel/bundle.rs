@@ -44,7 +44,7 @@ pub(super) fn build(
     platform: &Platform,
     no_cache: bool,
 ) -> Result<Bundle, Error> {
-    let folder = context.store.scratch()?;
+    let folder = context.store.temp_folder()?;
     sources.write(folder.path())?;
     let options = options(spec, no_cache);
     let request = Request {

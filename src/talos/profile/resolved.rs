@@ -267,8 +267,12 @@ impl Overlay {
 impl Resolved {
     /// The name of the file that is made, with the suffix of its format.
     pub fn file_name(&self) -> String {
-        let name = self.kind.file_name(self.platform.given_name(), self.architecture, self.secure_boot);
-        name + self.format.suffix()
+        self.raw_file_name() + self.format.suffix()
+    }
+
+    /// Its name before it gets its format.
+    pub fn raw_file_name(&self) -> String {
+        self.kind.file_name(self.platform.given_name(), self.architecture, self.secure_boot)
     }
 }
 

@@ -180,13 +180,7 @@ impl Pipeline<'_> {
         if let Some((_, later)) = self.fragments.iter().find(|(known, _)| *known == number) {
             return Ok(Rc::clone(later));
         }
-        let block = &self.image.block;
-        if number >= block.fragments {
-            return Err(ReadError::damaged("a fragment is not in the table"));
-        }
-        let row = self.image.tables.row(block.fragment_table, u64::from(number), 16)?;
-        let mut fields = Fields(&row);
-        let (at, size) = (fields.u64().unwrap_or(0), fields.u32().unwrap_or(0)); // sixteen bytes
+        let (at, size) = self.image.fragment_row(number)?;
         let later = Rc::new(self.start(at, size, None));
         if self.fragments.len() >= FRAGMENTS {
             self.fragments.pop_front();
@@ -211,7 +205,7 @@ impl Pipeline<'_> {
 }
 
 /// Reads a block; of data blocks the length is known.
-fn unpack(tables: &Tables, at: u64, size: u32, block_size: usize, len: Option<usize>) -> Bytes {
+pub(super) fn unpack(tables: &Tables, at: u64, size: u32, block_size: usize, len: Option<usize>) -> Bytes {
     let on_disk = (size & !DATA_STORED) as usize;
     if on_disk == 0 || on_disk > block_size {
         return Err(ReadError::damaged(format!("a block has {on_disk} bytes")));

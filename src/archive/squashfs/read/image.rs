@@ -39,12 +39,13 @@ pub struct Info {
     pub size: u64,
 }
 
-/// An opened image.
+/// An opened image. Cheap to clone.
+#[derive(Clone)]
 pub struct Image {
     pub(super) tables: Arc<Tables>,
     pub(super) block: Superblock,
     codec: Codec,
-    ids: Vec<u32>,
+    ids: Arc<[u32]>,
 }
 
 type Set = BTreeMap<String, Vec<u8>>;
@@ -56,12 +57,13 @@ impl Image {
         let block = superblock(&file)?;
         let codec =
             Codec::of_id(block.codec).map_err(|name| ReadError::Foreign(format!("its codec is {name}")))?;
-        let mut image = Self { tables: Arc::new(Tables::new(file, codec)), block, codec, ids: Vec::new() };
+        let tables = Tables::new(file, codec);
+        let mut ids = Vec::new();
         for number in 0..u64::from(block.ids) {
-            let row = image.tables.row(block.id_table, number, 4)?;
-            image.ids.extend(Fields(&row).u32());
+            let row = tables.row(block.id_table, number, 4)?;
+            ids.extend(Fields(&row).u32());
         }
-        Ok(image)
+        Ok(Self { tables: Arc::new(tables), block, codec, ids: ids.into() })
     }
 
     /// What it says of itself.
@@ -83,9 +85,21 @@ impl Image {
         Ok(entry)
     }
 
+    /// The root directory's link count.
+    pub(in super::super) fn root_links(&self) -> Result<u32, ReadError> {
+        Ok(self.raw(self.block.root, "")?.links)
+    }
+
     /// Everything at and below `wanted` (a normal path, `""` for all), in path order. Nothing of the
     /// data is read. The first name of a file with several is the file, the others are hard links.
     pub fn list(&self, wanted: &str) -> Result<Vec<Node>, ReadError> {
+        let mut found = self.names_of_all(wanted)?;
+        link(&mut found, |node| node.file.is_some() && node.links > 1);
+        Ok(found)
+    }
+
+    /// The same, every name for itself: files with several names are not yet told as such.
+    pub(in super::super) fn names_of_all(&self, wanted: &str) -> Result<Vec<Node>, ReadError> {
         let mut found = Vec::new();
         let mut known = Known::default();
         let mut seen = HashSet::from([self.block.root]);
@@ -118,7 +132,9 @@ impl Image {
                     open.push((path.clone(), raw.clone()));
                 }
                 if is_below(&path, wanted) {
-                    found.push(Node { path, entry, links: raw.links, inode: raw.number, reference, file });
+                    let (links, inode) = (raw.links, raw.number);
+                    let socket = raw.kind == kind::SOCKET;
+                    found.push(Node { path, entry, links, inode, reference, file, socket });
                 }
             }
         }
@@ -126,7 +142,6 @@ impl Image {
             return Err(ReadError::Missing(wanted.to_owned()));
         }
         found.sort_by(|one, other| one.path.cmp(&other.path));
-        link(&mut found);
         Ok(found)
     }
 
@@ -338,10 +353,10 @@ impl Superblock {
     }
 }
 
-/// Makes hard links of all names of a file but its first.
-fn link(nodes: &mut [Node]) {
+/// Makes hard links of all names of a file but its first, of those that `may` have several.
+pub(in super::super) fn link(nodes: &mut [Node], may: impl Fn(&Node) -> bool) {
     let mut first: HashMap<u64, String> = HashMap::new();
-    for node in nodes.iter_mut().filter(|node| node.file.is_some() && node.links > 1) {
+    for node in nodes.iter_mut().filter(|node| may(node)) {
         match first.get(&node.reference) {
             Some(path) => {
                 node.entry.kind = Kind::HardLink(path.clone());

@@ -5,6 +5,7 @@
 //! | [`image`] | an image opened, and the list of what is in it |
 //! | [`node`] | an entry |
 //! | [`contents`] | the bytes of entries, in order, decompressed ahead |
+//! | `stored` | blocks as they are stored |
 //! | [`take`] | a subtree as a [`Tree`](crate::archive::Tree) |
 //! | `metadata` | tables on demand |
 //! | [`error`] | what is wrong with an image |
@@ -18,9 +19,12 @@ pub mod error;
 pub mod image;
 mod metadata;
 pub mod node;
+mod stored;
 pub mod take;
 
 pub use error::ReadError;
+pub(super) use image::link;
 pub use image::{Image, Info};
 pub use node::Node;
+pub(super) use stored::{StoredFile, Tail};
 pub use take::read_tree;

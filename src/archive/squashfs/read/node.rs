@@ -19,9 +19,11 @@ pub struct Node {
     /// Its inode's number.
     pub inode: u32,
     /// Where the inode is: the same for all names of one file.
-    pub(super) reference: u64,
+    pub(in super::super) reference: u64,
     /// A regular file's blocks; not of its further names.
     pub(super) file: Option<FileBlocks>,
+    /// A socket, which a tree shows as a fifo.
+    pub(in super::super) socket: bool,
 }
 
 impl Node {
@@ -36,6 +38,8 @@ impl Node {
 pub(super) struct FileBlocks {
     pub(super) start: u64,
     pub(super) size: u64,
+    /// Bytes of zeros that are not stored, as the inode says.
+    pub(super) sparse: u64,
     /// Whole blocks, the short one at the end included.
     pub(super) blocks: u64,
     /// Fragment and place in it.
@@ -151,10 +155,10 @@ impl Raw {
     }
 
     pub(super) fn file(&self, block_size: u32, block: &Superblock) -> Result<FileBlocks, ReadError> {
-        let (start, size, fragment, offset) = if self.extended {
-            (self.long(0), self.long(8), self.word(28), self.word(32))
+        let (start, size, sparse, fragment, offset) = if self.extended {
+            (self.long(0), self.long(8), self.long(16), self.word(28), self.word(32))
         } else {
-            (u64::from(self.word(0)), u64::from(self.word(12)), self.word(4), self.word(8))
+            (u64::from(self.word(0)), u64::from(self.word(12)), 0, self.word(4), self.word(8))
         };
         let fragment = (fragment != NONE).then_some((fragment, offset));
         let block_size = u64::from(block_size);
@@ -164,6 +168,6 @@ impl Raw {
             return Err(ReadError::damaged("a file is longer than it can be"));
         }
         debug_assert!(self.rest.offset <= METADATA);
-        Ok(FileBlocks { start, size, blocks, fragment, sizes: self.rest })
+        Ok(FileBlocks { start, size, sparse, blocks, fragment, sizes: self.rest })
     }
 }

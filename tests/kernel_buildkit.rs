@@ -14,6 +14,10 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use support::buildkitd::{Build, Daemon, Programs};
 use support::{Ran, World};
+use talosmith::base::Content;
+use talosmith::boot::Kernel;
+use talosmith::kmod::ModuleFacts;
+use talosmith::kmod::signature::{self, Verdict};
 
 /// A daemon, a world, and a build in its folder `context`.
 struct Bench {
@@ -78,7 +82,7 @@ impl Bench {
 
     /// One solve must give two keys, and that is an error if there is to be no second one.
     fn finds_out(&self, words: &[&str]) {
-        let fail = [words, &["--fail-on-key-mismatch"]].concat();
+        let fail = [words, &["--no-retry"]].concat();
         self.run(&fail).failed(
             1,
             &[
@@ -88,6 +92,13 @@ impl Bench {
             ],
         );
         assert!(!self.world.path("out").exists());
+    }
+
+    /// What the solve before has made anew is lost again, and only the kernel stays.
+    fn again_without_key(&self) {
+        self.daemon.forget("package.sh"); // first: it lies on the other
+        self.daemon.forget("kernel.sh");
+        assert!(only_the_kernel_is_left(&self.daemon), "{:?}", self.daemon.cache());
     }
 
     /// One solve gives two keys, and the next, without the cache, one.
@@ -128,6 +139,32 @@ fn one_solve_has_one_key_with_an_empty_cache_and_with_a_whole_one() {
 }
 
 #[test]
+fn kernel_and_package_of_two_builds_share_a_key_by_the_cache_alone_and_of_one_solve_always() {
+    let Some(bench) = Bench::new() else { return };
+    let build = |target: &str| {
+        let output = format!("type=local,dest={}", bench.world.path(target).display());
+        bench.daemon.build_to(&bench.context(), target, &output, &[]);
+    };
+    // What the kernel of one build makes of the module of another.
+    let trusts = || {
+        let file = |path: PathBuf| Content::memory(fs::read(path).unwrap());
+        let kernel = Kernel::read(&file(bench.world.path("kernel/boot/vmlinuz"))).unwrap();
+        let module = file(bench.world.path("my-module-pkg").join(support::kernel::module_path()));
+        let facts = ModuleFacts::read(&module, "my-module.ko").unwrap();
+        matches!(signature::verify(&module, &facts.signature, &kernel.keys).unwrap(), Verdict::Trusted { .. })
+    };
+    build("kernel");
+    build("my-module-pkg");
+    assert!(trusts());
+    bench.daemon.prune();
+    build("my-module-pkg");
+    assert!(!trusts());
+    bench.takes_one_solve(&["--no-retry"]);
+    bench.daemon.prune();
+    bench.takes_one_solve(&["--no-retry"]);
+}
+
+#[test]
 fn a_kernel_that_is_cached_while_the_stage_of_its_key_is_evicted_is_found_out_and_healed() {
     let Some(bench) = Bench::new() else { return };
     let prepare = || {
@@ -136,9 +173,11 @@ fn a_kernel_that_is_cached_while_the_stage_of_its_key_is_evicted_is_found_out_an
     };
     prepare();
     bench.finds_out(&[]);
-    bench.daemon.forget("kernel.sh");
-    bench.daemon.forget("package.sh");
+    bench.again_without_key();
     bench.heals(&[]);
+    // Whoever knows asks for it at once.
+    bench.again_without_key();
+    bench.takes_one_solve(&["--no-cache"]);
 }
 
 /// The kernel alone, which was wanted several times since the stage of its key was run: what is thrown away first is
@@ -164,6 +203,8 @@ fn a_prune_by_size_leaves_the_same_shape() {
     assert!(pruned.status.success(), "{pruned:?}");
     assert!(only_the_kernel_is_left(&bench.daemon), "{:?}", bench.daemon.cache());
     bench.finds_out(&[]);
+    bench.again_without_key();
+    bench.heals(&[]);
 }
 
 #[test]
@@ -172,7 +213,8 @@ fn the_daemons_own_garbage_collection_leaves_the_same_shape() {
     often_used_kernel(&bench);
     bench.daemon = bench.daemon.restart_tight(&bench.programs);
     bench.daemon.until("the key's stage is collected", only_the_kernel_is_left);
-    bench.finds_out(&[]);
+    // One solve can be collected from again before the next begins.
+    bench.heals(&[]);
 }
 
 #[test]
@@ -300,7 +342,9 @@ fn secrets_and_build_arguments_reach_the_steps_that_want_them() {
 #[test]
 fn an_interrupted_build_leaves_no_step_running_and_nothing_behind() {
     let Some(bench) = Bench::new() else { return };
-    fs::write(bench.context().join("src/wait"), "").unwrap();
+    // So long that it is this step's alone.
+    let seconds = (1000 + std::process::id() % 1000).to_string();
+    fs::write(bench.context().join("src/wait"), &seconds).unwrap();
     let mut child =
         bench.command(&["--verbose"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut said = BufReader::new(child.stderr.take().unwrap());
@@ -309,26 +353,31 @@ fn an_interrupted_build_leaves_no_step_running_and_nothing_behind() {
         line.clear();
         assert_ne!(said.read_line(&mut line).unwrap(), 0, "it ended by itself");
     }
-    assert!(sleeps());
+    until("the step sleeps", || sleeps(&seconds));
     let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     assert!(killed.success());
     let mut rest = String::new();
     said.read_to_string(&mut rest).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(130), "{rest}");
     assert!(!rest.contains("error:"), "{rest}");
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while sleeps() {
-        assert!(Instant::now() < deadline, "the step still runs");
-        std::thread::yield_now();
-    }
+    until("the step is ended", || !sleeps(&seconds));
     assert!(!bench.world.path("out").exists());
     assert_eq!(fs::read_dir(bench.world.path("cache/talosmith/drafts")).unwrap().count(), 0);
 }
 
+/// Waits until it is so.
+fn until(what: &str, is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "in vain: {what}");
+        std::thread::yield_now();
+    }
+}
+
 /// Whether the waiting step runs.
-fn sleeps() -> bool {
+fn sleeps(seconds: &str) -> bool {
     let processes = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
     processes
         .filter_map(|process| fs::read(process.path().join("cmdline")).ok())
-        .any(|words| words == b"sleep\x0086399\0" || words == b"/bin/sleep\x0086399\0")
+        .any(|words| words.ends_with(format!("sleep\0{seconds}\0").as_bytes()))
 }

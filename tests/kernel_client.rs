@@ -93,9 +93,44 @@ fn kernel_and_package_become_images_whose_modules_the_kernel_trusts() {
     // They are images like any others: the package's files go into an extension, and the kernel tells itself.
     let kind = world.json(&["inspect", "oci:out:kernel"]);
     assert_eq!(kind["result"]["images"][0]["kind"], "kernel", "{kind}");
-    let copy = "oci:out:my-module-pkg:/usr/lib/modules";
-    world.write("my/manifest.yaml", fs::read(support::testdata("my-module/manifest.yaml")).unwrap());
-    world.ok(&["extension", "--manifest", "my/manifest.yaml", "--copy", copy, "-o", "oci:ext"]);
+    let named = world.json(&["inspect", "oci:out#kernel"]);
+    assert_eq!(named["result"]["digest"], result["images"][0]["written"][0]["digest"]);
+    let manifest =
+        world.write("my/manifest.yaml", fs::read(support::testdata("my-module/manifest.yaml")).unwrap());
+    let module = kernel::module_path();
+    for copy in ["oci:out#my-module-pkg:/usr/lib/modules", "oci:out:my-module-pkg:/usr/lib/modules"] {
+        let to = ["--copy", copy, "-o", "oci:ext"];
+        world.ok(&[&["extension", "--manifest", manifest.to_str().unwrap()], &to[..]].concat());
+        let files = world.ok(&["inspect", "oci:ext", "--files"]);
+        assert!(files.contains(&format!("rootfs/{module}")), "{files}");
+    }
+    world.run(&["inspect", "kernel#my-module-pkg"]).failed(2, &["hint: `#NAME` picks one of the images"]);
+}
+
+#[test]
+fn images_that_are_written_elsewhere_are_read_by_the_same_words() {
+    let world = world("cat good.tar", &[("good", &kernel::kernel(), &kernel::package("good"))]);
+    let mut command = world.command(&[
+        "kernel",
+        "--context",
+        "context",
+        "--package",
+        "my-module-pkg",
+        "-o",
+        "oci:a/{name}:v1",
+        "-o",
+        "oci-archive:{name}-{arch}.tar",
+    ]);
+    let ran = Ran::of(
+        command.env("PATH", format!("{}:/usr/bin:/bin", world.path("bin").display())).output().unwrap(),
+    );
+    assert_eq!((ran.code, ran.out.lines().count()), (0, 4), "{ran:#?}");
+    for name in ["kernel", "my-module-pkg"] {
+        let digest =
+            |place: &str| world.json(&["inspect", &format!("{place}#{name}")])["result"]["digest"].clone();
+        assert_eq!(digest("oci:a/{name}:v1"), digest("oci-archive:{name}-amd64.tar"));
+        assert!(digest("oci:a/{name}:v1").is_string());
+    }
 }
 
 #[test]
@@ -142,7 +177,7 @@ fn modules_of_another_key_are_built_once_more_without_the_cache() {
         );
         assert_eq!(asked(&world, "buildctl").len(), 3);
         let world = bundles(variant);
-        run(&world, &["--fail-on-key-mismatch"]).failed(
+        run(&world, &["--no-retry"]).failed(
             1,
             &[
                 "error: 1 of 32 modules",
@@ -178,13 +213,31 @@ fn what_no_other_solve_heals_is_an_error_at_once() {
         ("vermagic-release", ["built for kernel", "built against the stage"]),
         ("vermagic", ["built for kernel `6.1.0-other`", "built against the stage"]),
     ] {
-        let world = world("cat made.tar", &[("made", &root, &kernel::package(variant))]);
+        let world = self::world("cat made.tar", &[("made", &root, &kernel::package(variant))]);
         run(&world, &[]).failed(1, &words);
         assert_eq!(asked(&world, "buildctl").len(), 2, "{variant}");
         assert!(!world.path("out").exists());
     }
+    // Where the kernel does not look, in the package and in its own image.
+    let (other, release) = (tempfile::tempdir().unwrap(), kernel::RELEASE);
+    let copy = |from: &Path, to: &str| {
+        let to = other.path().join(to);
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::copy(from, to).unwrap();
+    };
+    copy(
+        &kernel::package("good").join(kernel::module_path()),
+        "pkg/lib/modules/6.1.0-other/extras/my-module.ko",
+    );
+    let world = world("cat made.tar", &[("made", &root, &other.path().join("pkg"))]);
+    run(&world, &[]).failed(1, &[&format!("not in `lib/modules/{release}`, where this kernel looks")]);
+    copy(&root.join("boot/vmlinuz"), "kernel/boot/vmlinuz");
+    copy(&root.join("boot/vmlinuz"), "kernel/usr/lib/modules/6.1.0-other/modules.order");
+    let world =
+        self::world("cat made.tar", &[("made", &other.path().join("kernel"), &kernel::package("good"))]);
+    run(&world, &[]).failed(1, &["kernel and modules of stage `kernel` are not of one build", "6.1.0-other"]);
     // A byte that was changed after signing looks like another key of the same serial number.
-    let world = world("cat made.tar", &[("made", &root, &kernel::package("tampered"))]);
+    let world = self::world("cat made.tar", &[("made", &root, &kernel::package("tampered"))]);
     run(&world, &[]).failed(1, &["whose key in the kernel is another"]);
 }
 
@@ -212,6 +265,16 @@ fn everything_is_for_the_machine_that_was_asked_for() {
         &["1 file that BuildKit gave", "my-module-pkg: usr/bin/tool: a program for arm64, not amd64"],
     );
     assert!(!ran.err.contains("filter.o"));
+    // A module for another machine among those of the kernel, too.
+    let path = format!("usr/lib/modules/{}/kernel/drivers/net/dummy.ko", kernel::RELEASE);
+    let mut module = fs::read(root.join(&path)).unwrap();
+    module[18] = 183;
+    fs::create_dir_all(mixed.path().join(&path).parent().unwrap()).unwrap();
+    fs::write(mixed.path().join(&path), module).unwrap();
+    fs::create_dir(mixed.path().join("boot")).unwrap();
+    fs::copy(root.join("boot/vmlinuz"), mixed.path().join("boot/vmlinuz")).unwrap();
+    let world = self::world("cat made.tar", &[("made", mixed.path(), &package)]);
+    run(&world, &[]).failed(1, &[&format!("kernel: {path}: a module for arm64, not amd64")]);
 }
 
 #[test]
@@ -219,7 +282,7 @@ fn a_result_that_is_no_kernel_is_told_by_its_stage() {
     let empty = tempfile::tempdir().unwrap();
     let (root, package) = (kernel::kernel(), kernel::package("good"));
     let world = world("cat made.tar", &[("made", &package, &package)]);
-    run(&world, &[]).failed(1, &["stage `kernel` gives no `boot/vmlinuz`"]);
+    run(&world, &[]).failed(1, &["stage `kernel` gives no kernel image", "there is no `boot/vmlinuz`"]);
     let world = self::world("cat made.tar", &[("made", &root, empty.path())]);
     run(&world, &[]).failed(3, &["stage `my-module-pkg` gives no files for linux/amd64"]);
     let world = self::world("head -c 100000 made.tar", &[("made", &root, &package)]);
@@ -270,6 +333,15 @@ fn no_client_and_no_daemon_are_told_apart() {
     fs::remove_file(world.path("bin/buildctl")).unwrap();
     run(&[]).failed(6, &["there is no BuildKit here: neither `buildctl` nor `docker`"]);
     program(&world, "docker", "exit 1");
+    fs::write(
+        world.path("bin/docker"),
+        "#!/bin/sh\necho \"docker: 'buildx' is not a docker command.\" >&2; exit 1",
+    )
+    .unwrap();
+    run(&[]).failed(
+        6,
+        &["no BuildKit daemon answers", "docker buildx: docker: 'buildx' is not a docker command."],
+    );
     run(&["--addr", "tcp://x"]).failed(6, &["there is no `buildctl` in `PATH`"]);
     run(&["--offline"]).failed(4, &["`--offline` forbids the network"]);
 }

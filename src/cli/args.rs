@@ -30,6 +30,7 @@ const AFTER_HELP: &str = "\
 References:
   docker://HOST/NAME:TAG[@DIGEST]   an image in a registry
   oci:DIR[:NAME]                    an OCI layout
+  oci:DIR#NAME                      of what `kernel -o oci:DIR` has written, the image NAME
   oci-archive:FILE[:NAME]           a tar of one
   docker-archive:FILE[:TAG]         what docker save writes
   dir:DIR                           a plain tree of files
@@ -376,7 +377,7 @@ pub struct Imager {
 #[derive(Debug, ClapArgs)]
 #[command(after_help = KERNEL_HELP)]
 pub struct Kernel {
-    /// Where to write the images; may be given several times. `oci:DIR` takes all of them, named kernel and as the packages; in others `{name}` becomes these names
+    /// Where to write the images; may be given several times. `oci:DIR` takes all of them, named kernel and as the packages; elsewhere `{name}` becomes these names
     #[arg(long, short, value_name = "REFERENCE", required_unless_present = "dry_run")]
     pub output: Vec<String>,
     /// Folder that is sent to BuildKit: a tree of packages with a Pkgfile, or one with a Dockerfile
@@ -435,7 +436,7 @@ pub struct Kernel {
     pub addr_tls_name: Option<String>,
     /// End at once if modules are signed by another key than the kernel's, instead of building all of it once more without the cache
     #[arg(long, help_heading = "Checks")]
-    pub fail_on_key_mismatch: bool,
+    pub no_retry: bool,
     /// Print the command and the generated target, and do nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -451,6 +452,15 @@ const KERNEL_HELP: &str = "\
 The client is buildctl, or docker buildx where there is no buildctl. Kernel and packages
 are built as one target, so that all modules are signed by the kernel's own key; before
 anything is written, every signature is verified against the certificate in that kernel.
+
+REFERENCE#NAME is the image NAME (kernel, or a package) of what -o REFERENCE has written,
+wherever an image is asked for:
+  talosmith kernel --package my-module-pkg -o oci:out
+  talosmith extension my-module --copy oci:out#my-module-pkg:/usr/lib/modules -o …
+  talosmith custom-imager --kernel oci:out#kernel …
+  talosmith kernel --package my-module-pkg -o registry.example.com/acme/{name}:v1
+  talosmith inspect registry.example.com/acme/{name}:v1#my-module-pkg
+
 Exit code 1: what was built is not fit for the kernel; 6: BuildKit is not there, or failed.";
 
 /// `talosmith custom-imager`

@@ -141,6 +141,11 @@ impl Daemon {
     /// Builds one stage of a context by itself, as somebody does who builds the kernel today and the rest
     /// tomorrow.
     pub(crate) fn build(&self, context: &Path, target: &str, more: &[&str]) {
+        self.build_to(context, target, "type=tar,dest=/dev/null", more);
+    }
+
+    /// The same, with an output of this kind.
+    pub(crate) fn build_to(&self, context: &Path, target: &str, output: &str, more: &[&str]) {
         let (context, target) = (context.display().to_string(), format!("target={target}"));
         let (sources, files) = (format!("context={context}"), format!("dockerfile={context}"));
         let words = [
@@ -158,7 +163,7 @@ impl Daemon {
             "--opt",
             "build-arg:SOURCE_DATE_EPOCH=0",
             "--output",
-            "type=tar,dest=/dev/null",
+            output,
         ];
         let out = self.buildctl(&[&words[..], more].concat());
         assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
@@ -172,6 +177,13 @@ impl Daemon {
             assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
         }
         ids.len()
+    }
+
+    /// Removes everything from the cache.
+    pub(crate) fn prune(&self) {
+        let out = self.buildctl(&["prune", "--all"]);
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        assert_eq!(self.cache(), Vec::<String>::new());
     }
 
     /// The cached results of steps whose description has this in it.
@@ -312,7 +324,7 @@ impl<'a> Build<'a> {
              cp /src/dummy.ko.$arch $modules/dummy.ko\nsign-file sha512 /key.pem /key.der $modules/dummy.ko\n\
              # What a kernel's build leaves behind is larger than the kernel.\ndd if=/dev/urandom of=/objects bs=1M count=24 2>/dev/null\n\
              [ ! -e /src/fail ] || {{ echo 'cc: fatal error' >&2; exit 3; }}\n\
-             [ ! -e /src/wait ] || {{ echo waiting; exec sleep 86399; }}\n",
+             [ ! -e /src/wait ] || {{ echo waiting; exec sleep $(cat /src/wait); }}\n",
             offset("amd64"),
             offset("arm64"),
         )

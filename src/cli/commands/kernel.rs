@@ -53,7 +53,7 @@ fn spec(args: &Kernel, options: &Options) -> Result<KernelSpec, Failure> {
         platforms,
         environment: options::buildkit(&solve),
         options: solve,
-        fail_on_key_mismatch: args.fail_on_key_mismatch,
+        no_retry: args.no_retry,
         compression,
         format: options::format(args.format, compression)?,
         epoch: options.epoch,

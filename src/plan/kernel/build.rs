@@ -81,15 +81,12 @@ fn solve(
         Outcome::Verified(verified) => return Ok(*verified),
         Outcome::OtherKey(mismatch) => mismatch,
     };
-    if spec.options.no_cache || spec.fail_on_key_mismatch {
+    if spec.options.no_cache || spec.no_retry {
         return Err(mismatch.error(spec.options.no_cache));
     }
     context.events.warn(
         mismatch.summary(),
-        Some(
-            "all of it is built once more without the cache; `--fail-on-key-mismatch` ends here instead"
-                .to_owned(),
-        ),
+        Some("all of it is built once more without the cache; `--no-retry` ends here instead".to_owned()),
     );
     match attempt(true)? {
         Outcome::Verified(verified) => Ok(*verified),

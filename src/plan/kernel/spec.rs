@@ -7,9 +7,9 @@ use super::verify::KernelFacts;
 use crate::archive::compress::Compression;
 use crate::base::Epoch;
 use crate::bldr::buildkit::{Environment, Options, Wanted};
-use crate::image::{Format, Platform, Reference};
+use crate::image::reference::one_of_several;
+use crate::image::{Format, Platform};
 use crate::plan::error::{Error, Problem};
-use crate::plan::extension::parse;
 use crate::plan::outputs::Written;
 
 /// What is to be built, and how.
@@ -29,7 +29,7 @@ pub struct KernelSpec {
     pub environment: Environment,
     /// Whether modules that are signed by another key are an error at once. Otherwise there is a second solve,
     /// without the cache.
-    pub fail_on_key_mismatch: bool,
+    pub no_retry: bool,
     /// Of the layers.
     pub compression: Compression,
     /// Whose media types.
@@ -82,18 +82,13 @@ pub(super) fn epoch(spec: &KernelSpec) -> Epoch {
 /// The build argument that BuildKit stamps files with.
 pub(super) const EPOCH_ARGUMENT: &str = "SOURCE_DATE_EPOCH";
 
-/// The reference to which the image `name` is written: `{name}` is replaced; an OCI layout takes all of them, each
-/// under its name.
+/// The reference to which the image `name` is written: see [`one_of_several`].
 pub fn output_for(output: &str, name: &str) -> Result<String, Error> {
-    if output.contains("{name}") {
-        return Ok(output.replace("{name}", name));
-    }
-    match parse(output)? {
-        Reference::Layout { name: None, .. } => Ok(format!("{output}:{name}")),
-        _ => Err(Problem::usage(format!("`-o {output}` has room for one image, and there are several"))
-            .hint("put `{name}` into it, which becomes `kernel` and the names of packages; `oci:DIR` takes all of them")
-            .into()),
-    }
+    one_of_several(output, name).map_err(|error| {
+        let mut problem = Problem::usage(format!("`-o`: {error}, and there are several"));
+        problem.hint = error.hint();
+        problem.into()
+    })
 }
 
 /// Labels of an image.
@@ -101,21 +96,4 @@ pub(super) fn labels(name: &str, release: &str) -> BTreeMap<String, String> {
     [("title", name), ("version", release)]
         .map(|(key, value)| (format!("org.opencontainers.image.{key}"), value.to_owned()))
         .into()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_image_has_a_place_of_its_own() {
-        let to = |output: &str| output_for(output, "my-pkg").map_err(|error| error.to_string());
-        assert_eq!(to("oci:out").unwrap(), "oci:out:my-pkg");
-        assert_eq!(to("oci:out-{arch}").unwrap(), "oci:out-{arch}:my-pkg");
-        assert_eq!(to("oci:out:v1-{name}").unwrap(), "oci:out:v1-my-pkg");
-        assert_eq!(to("docker://example.com/a/{name}:v1").unwrap(), "docker://example.com/a/my-pkg:v1");
-        for one in ["oci:out:x", "docker://example.com/a:v1", "oci-archive:a.tar", "docker-archive:a.tar"] {
-            assert!(to(one).unwrap_err().contains("room for one image"), "{one}");
-        }
-    }
 }

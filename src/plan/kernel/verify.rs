@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::bundle::Bundle;
 use crate::archive::Tree;
+use crate::archive::tree::is_below;
 use crate::base::units::count;
 use crate::base::{Content, Workers, chain};
 use crate::boot::{Kernel, Machine as BootMachine};
@@ -16,9 +17,8 @@ use crate::kmod::signature::{self, Verdict};
 use crate::kmod::{Compression, Machine, ModuleError, ModuleFacts, SignatureState, unpack};
 use crate::pki::SignerId;
 use crate::plan::error::{Error, Problem};
+use crate::talos::custom_imager::kernel::{KernelFiles, MODULES};
 
-/// Where the kernel is in its image.
-const VMLINUZ: &str = "boot/vmlinuz";
 /// Faults that are shown; of more there is only the number.
 const SHOWN_MAX: usize = 8;
 
@@ -122,20 +122,27 @@ pub(super) fn verify(bundle: Bundle, stage: &str, workers: &Workers) -> Result<O
     Ok(Outcome::Verified(Box::new(Verified { bundle, facts })))
 }
 
-/// The kernel in its image, for the machine that was asked for.
+/// The kernel in its image, for the machine that was asked for, with the modules of its release beside it.
 fn kernel(tree: &Tree, stage: &str, machine: BootMachine) -> Result<Kernel, Error> {
-    let Some(content) = tree.get(VMLINUZ).and_then(|entry| entry.content()) else {
-        return Err(Problem::new(format!("stage `{stage}` gives no `{VMLINUZ}`"))
-            .hint("`--kernel` names the stage whose files are those of a kernel image of Talos")
-            .unfit());
-    };
-    let kernel = Kernel::read(content).map_err(|error| {
-        Problem::new(format!("`{VMLINUZ}` of stage `{stage}` cannot be read: {}", chain(&error))).unfit()
+    let files = KernelFiles::of(tree).map_err(|error| {
+        Problem::new(format!("stage `{stage}` gives no kernel image"))
+            .detail(error.to_string())
+            .hint("`--kernel` names the stage whose files are those of a kernel image of Talos: `boot/vmlinuz` and `usr/lib/modules`")
+            .unfit()
+    })?;
+    let kernel = Kernel::read(files.vmlinuz).map_err(|error| {
+        Problem::new(format!("the kernel of stage `{stage}` cannot be read: {}", chain(&error))).unfit()
     })?;
     if kernel.machine != machine {
         return Err(Problem::new(format!("stage `{stage}` gives a kernel for {}", kernel.machine))
             .detail(format!("asked for: {machine}"))
             .hint(FOREIGN_BASE)
+            .unfit());
+    }
+    if kernel.release != files.release {
+        return Err(Problem::new(format!("kernel and modules of stage `{stage}` are not of one build"))
+            .detail(format!("the kernel is `{}` and looks for its modules by that name", kernel.release))
+            .detail(format!("the modules lie in `{}`", files.folder))
             .unfit());
     }
     Ok(kernel)
@@ -208,7 +215,7 @@ fn judge_module(file: &File<'_>, machine: Machine, kernel: &Kernel) -> io::Resul
     if facts.machine != machine {
         return other(format!("a module for {}, not {machine}", facts.machine));
     }
-    if let Some(what) = judge_vermagic(&facts, kernel) {
+    if let Some(what) = judge_vermagic(&facts, kernel).or_else(|| judge_folder(file.path, kernel)) {
         return other(what);
     }
     // A kernel without keys was built to take modules as they are.
@@ -241,6 +248,16 @@ fn judge_vermagic(facts: &ModuleFacts, kernel: &Kernel) -> Option<String> {
     let expected = kernel.vermagic.as_deref()?;
     (vermagic.trim_end() != expected.trim_end())
         .then(|| format!("its version magic is `{vermagic}`, and the kernel's `{expected}`"))
+}
+
+/// A kernel looks for modules in the folder of its own release.
+fn judge_folder(path: &str, kernel: &Kernel) -> Option<String> {
+    let (folder, rest) = MODULES.iter().find_map(|folder| {
+        is_below(path, folder).then(|| (folder, path.get(folder.len() + 1..).unwrap_or_default()))
+    })?;
+    let release = rest.split('/').next().unwrap_or_default();
+    (release != kernel.release)
+        .then(|| format!("not in `{folder}/{}`, where this kernel looks", kernel.release))
 }
 
 /// The lines for some faults.
@@ -309,7 +326,7 @@ impl Mismatch {
                 .hint("the packages' stages must take the key from the stage that builds the kernel, and must not make one"),
             false => problem
                 .detail("BuildKit's cache holds the kernel's stage, but no longer the one that made its key (a size limit, garbage collection, or an imported cache of `mode=min`): that one was run again, and made another key")
-                .hint("leave out `--fail-on-key-mismatch` or give `--no-cache`: all is built anew; export caches with `mode=max`, and give the daemon room for the kernel's build"),
+                .hint("leave out `--no-retry` or give `--no-cache`: all is built anew; export caches with `mode=max`, and give the daemon room for the kernel's build"),
         };
         problem.unfit()
     }

@@ -37,7 +37,7 @@ impl Programs {
             buildkitd: judge("buildkitd")?,
             buildctl: judge("buildctl")?,
             openssl: judge("openssl")?,
-            sign_file: sign_file()?,
+            sign_file: judge("sign-file")?,
             busybox: judge("busybox")?,
         };
         // A dynamic one would want libraries that the build does not have.
@@ -47,19 +47,6 @@ impl Programs {
         }
         Some(found)
     }
-}
-
-/// `sign-file` of any of Debian's linux-kbuild packages.
-fn sign_file() -> Option<PathBuf> {
-    let mut found: Vec<PathBuf> = fs::read_dir("/usr/lib")
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("linux-kbuild-"))
-        .map(|path| path.join("scripts/sign-file"))
-        .filter(|path| path.is_file())
-        .collect();
-    found.sort();
-    found.pop().or_else(|| missing("there is no `sign-file` (package linux-kbuild-*)"))
 }
 
 /// A daemon; ends when dropped.

@@ -405,6 +405,56 @@ fn a_tree_of_packages_gets_one_more_that_depends_on_all_of_them() {
     assert!(asked[1].contains("--opt filename=Pkgfile --opt target=talosmith-bundle"), "{}", asked[1]);
 }
 
+/// A small tree of packages.
+fn packages(world: &World) {
+    fs::remove_file(world.path("context/Dockerfile")).unwrap();
+    for (path, text) in [
+        ("Pkgfile", "format: v1alpha2\n"),
+        ("kernel/pkg.yaml", "name: kernel"),
+        ("my/pkg.yaml", "name: my-module-pkg"),
+        ("certs/x509.genkey", "[req]"),
+    ] {
+        world.write(&format!("context/{path}"), text);
+    }
+}
+
+#[test]
+fn a_tree_of_packages_is_built_once_more_under_a_mark_since_bldr_takes_kernels_from_the_cache_all_the_same() {
+    let script = "for word in \"$@\"; do case $word in dockerfile=*) folder=${word#dockerfile=};; esac; done\n\
+                  cat $folder/kernel/talosmith-mark.tmpl $folder/my/talosmith-mark.tmpl 2>/dev/null >>marks; echo >>marks\n\
+                  [ -e $folder/my/talosmith-mark.tmpl ] && cat good.tar || cat foreign.tar";
+    let (root, own) = (kernel::kernel(), kernel::package("good"));
+    let world = world(script, &[("good", &root, &own), ("foreign", &root, &kernel::package("foreign"))]);
+    packages(&world);
+    let marks = || -> Vec<String> {
+        let marks = fs::read_to_string(world.path("marks")).unwrap();
+        fs::remove_file(world.path("marks")).unwrap();
+        marks.lines().map(str::to_owned).collect()
+    };
+    let ran = run(&world, &[]);
+    assert_eq!((ran.code, ran.out.lines().count()), (0, 2), "{ran:#?}");
+    assert!(ran.err.contains("once more under a mark of its own"), "{}", ran.err);
+    assert!(asked(&world, "buildctl").iter().all(|call| !call.contains("--no-cache")));
+    let first = marks();
+    assert_eq!((first.len(), first[0].as_str()), (2, ""));
+    let (kernel, my) = first[1].split_at(first[1].len() / 2);
+    assert!(kernel.len() > 32 && kernel == my, "{first:?}");
+    // The same two keys, the same mark: what healed it before is in the cache.
+    assert_eq!((run(&world, &[]).code, marks()), (0, first.clone()));
+    // To take nothing from the cache, each solve has a mark that none had before.
+    let no_cache = ["--no-cache", "--no-retry"];
+    assert_eq!((run(&world, &no_cache).code, run(&world, &no_cache).code), (0, 0));
+    let anew = marks();
+    assert!(anew[0] != anew[1] && !anew.contains(&first[1]) && !anew[0].is_empty(), "{anew:?}");
+    let shown = run(&world, &["--dry-run", "--no-cache"]).out;
+    assert!(shown.contains("kernel/talosmith-mark.tmpl my/talosmith-mark.tmpl"), "{shown}");
+    assert!(!run(&world, &["--dry-run"]).out.contains("talosmith-mark"));
+    fs::copy(world.path("foreign.tar"), world.path("good.tar")).unwrap();
+    run(&world, &[]).failed(1, &["it is so in a second build, too", "hint: `--no-cache` tells which"]);
+    run(&world, &["--no-cache"]).failed(1, &["nothing was taken from the cache", "bldr before v0.5.2"]);
+    is_clean(&world);
+}
+
 #[test]
 fn a_dry_run_prints_the_command_and_the_target_and_asks_nobody() {
     let world = world("", &[]);

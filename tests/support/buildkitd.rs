@@ -78,6 +78,12 @@ impl Daemon {
         Self::start_in(tempfile::tempdir().unwrap(), programs, "gc = false\n")
     }
 
+    /// One that speaks plain HTTP with this registry.
+    pub(crate) fn start_with_registry(programs: &Programs, host: &str) -> Self {
+        let registry = format!("gc = false\n[registry.\"{host}\"]\nhttp = true\n");
+        Self::start_in(tempfile::tempdir().unwrap(), programs, &registry)
+    }
+
     /// The same cache under a daemon that keeps 24 MB, less than the build of the kernel leaves behind: it collects a second after its start.
     pub(crate) fn restart_tight(mut self, programs: &Programs) -> Self {
         let folder = std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap());
@@ -181,7 +187,7 @@ impl Daemon {
 
     /// What is in the cache: identifier, size and description of each result.
     pub(crate) fn cache(&self) -> Vec<String> {
-        let format = "{{range .}}{{.ID}} {{.Size}} {{.Description}}{{\"\\n\"}}{{end}}";
+        let format = "{{range .}}{{.ID}} {{.Size}} {{printf \"%q\\n\" .Description}}{{end}}";
         let out = self.buildctl(&["du", "--format", format]);
         assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
         String::from_utf8_lossy(&out.stdout)

@@ -102,10 +102,18 @@ fn print_plan(plan: &Explained, printer: &Printer) -> Result<(), Failure> {
         "commands": plan.commands,
         "generated": { "folder": GENERATED, "path": path, "text": text },
         "copied": plan.copied,
+        "marks": plan.marks,
     });
     let mut shown = format!("# {GENERATED}/{path}\n{text}\n");
     if !plan.copied.is_empty() {
         let _ = writeln!(shown, "# beside it, as they are in the context: {}\n", plan.copied.join(" ")); // to a String
+    }
+    if !plan.marks.is_empty() {
+        let marks = plan.marks.join(" ");
+        let _ = writeln!(
+            shown,
+            "# and to keep each package from the cache, a word that it does not know in: {marks}\n"
+        );
     }
     for command in &plan.commands {
         shown.push_str(command);

@@ -1,6 +1,6 @@
 //! All of it, in order: solve, verify, and only then assemble.
 
-use super::bundle;
+use super::bundle::{self, Cache};
 use super::sources::Sources;
 use super::spec::{BuiltKernel, Explained, GENERATED, KernelSpec, NamedImage, epoch, labels, output_for};
 use super::verify::{Outcome, Verified, verify};
@@ -26,7 +26,8 @@ pub fn explain(spec: &KernelSpec) -> Result<Explained, Error> {
         Some(Client::Buildx(_)) => Client::Buildx("docker".into()),
         _ => Client::Buildctl("buildctl".into()),
     };
-    let options = bundle::options(spec, false);
+    let cache = first(spec);
+    let options = bundle::options(spec, &cache);
     let command = |platform: &Platform| {
         let request = Request {
             context: &spec.context,
@@ -42,6 +43,7 @@ pub fn explain(spec: &KernelSpec) -> Result<Explained, Error> {
         commands: spec.platforms.iter().map(command).collect(),
         copied: sources.copied.iter().map(|(path, _)| path.clone()).collect(),
         generated: sources.generated.clone(),
+        marks: if cache == Cache::Nothing { sources.marks.clone() } else { Vec::new() },
     })
 }
 
@@ -65,7 +67,13 @@ pub fn build(spec: &KernelSpec, context: &Context) -> Result<BuiltKernel, Error>
     Ok(BuiltKernel { images, kernels: verified.into_iter().map(|one| one.facts).collect() })
 }
 
-/// One platform: a solve that is verified, and where only the keys differ, one more without the cache.
+/// What the first solve may take from the cache.
+fn first(spec: &KernelSpec) -> Cache {
+    if spec.options.no_cache { Cache::Nothing } else { Cache::Whole }
+}
+
+/// One platform: a solve that is verified, and where only the keys differ, one more that takes nothing of the kernel
+/// from the cache.
 fn solve(
     spec: &KernelSpec,
     context: &Context,
@@ -73,24 +81,30 @@ fn solve(
     sources: &Sources,
     platform: &Platform,
 ) -> Result<Verified, Error> {
-    let attempt = |no_cache: bool| {
-        let bundle = bundle::build(spec, context, client, sources, platform, no_cache)?;
+    let attempt = |cache: &Cache| {
+        let bundle = bundle::build(spec, context, client, sources, platform, cache)?;
         verify(bundle, spec.wanted.kernel(), &context.workers)
     };
-    let mismatch = match attempt(false)? {
+    let (cache, bldr) = (first(spec), !sources.marks.is_empty());
+    let mismatch = match attempt(&cache)? {
         Outcome::Verified(verified) => return Ok(*verified),
         Outcome::OtherKey(mismatch) => mismatch,
     };
-    if spec.options.no_cache || spec.no_retry {
-        return Err(mismatch.error(spec.options.no_cache));
+    if cache == Cache::Nothing || spec.no_retry {
+        return Err(mismatch.error(&cache, bldr));
     }
+    // By a mark of this mismatch's own: where the same has been healed before, that build is in the cache.
+    let (cache, how) = match bldr {
+        true => (Cache::Marked(mismatch.mark()), "under a mark of its own in the cache"),
+        false => (Cache::Nothing, "without the cache"),
+    };
     context.events.warn(
         mismatch.summary(),
-        Some("all of it is built once more without the cache; `--no-retry` ends here instead".to_owned()),
+        Some(format!("all of it is built once more {how}; `--no-retry` ends here instead")),
     );
-    match attempt(true)? {
+    match attempt(&cache)? {
         Outcome::Verified(verified) => Ok(*verified),
-        Outcome::OtherKey(mismatch) => Err(mismatch.error(true)),
+        Outcome::OtherKey(mismatch) => Err(mismatch.error(&cache, bldr)),
     }
 }
 

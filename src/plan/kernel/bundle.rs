@@ -26,10 +26,21 @@ pub(super) struct Bundle {
     pub(super) packages: Vec<(String, TreeInput)>,
 }
 
+/// What a solve may take from the daemon's cache.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Cache {
+    /// Everything that is in it.
+    Whole,
+    /// What was built under this mark, if the frontend knows marks.
+    Marked(String),
+    /// Nothing.
+    Nothing,
+}
+
 /// The options of the client for a solve.
-pub(super) fn options(spec: &KernelSpec, no_cache: bool) -> Options {
+pub(super) fn options(spec: &KernelSpec, cache: &Cache) -> Options {
     let mut options = spec.options.clone();
-    options.no_cache |= no_cache;
+    options.no_cache = *cache == Cache::Nothing;
     options.build_args.retain(|(key, _)| key != EPOCH_ARGUMENT);
     options.build_args.push((EPOCH_ARGUMENT.to_owned(), epoch(spec).seconds().to_string()));
     options
@@ -42,11 +53,17 @@ pub(super) fn build(
     client: &Client,
     sources: &Sources,
     platform: &Platform,
-    no_cache: bool,
+    cache: &Cache,
 ) -> Result<Bundle, Error> {
     let folder = context.store.temp_folder()?;
-    sources.write(folder.path())?;
-    let options = options(spec, no_cache);
+    let own = folder.path().file_name().and_then(|name| name.to_str());
+    let mark = match cache {
+        Cache::Whole => None,
+        Cache::Marked(mark) => Some(mark.as_str()),
+        Cache::Nothing => own, // nobody else's
+    };
+    sources.write(folder.path(), mark)?;
+    let options = options(spec, cache);
     let request = Request {
         context: &spec.context,
         folder: folder.path(),

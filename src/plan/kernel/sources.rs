@@ -20,6 +20,10 @@ const DEPTH_MAX: usize = 64;
 const PKGFILE: &str = "Pkgfile";
 const DOCKERFILE: &str = "Dockerfile";
 const PACKAGE: &str = "pkg.yaml";
+/// What bldr puts into `/pkg` of the package that it lies in, without the ending: a file that is not in the cache's
+/// keys yet gives all steps of the package new ones. bldr's own handling of `no-cache` leaves copied results in the
+/// cache, the kernel's among them (internal/pkg/convert/node.go); since v0.5.2 it knows such files.
+const MARK: &str = "talosmith-mark.tmpl";
 
 /// The generated folder, not yet written.
 #[derive(Debug)]
@@ -32,6 +36,8 @@ pub(super) struct Sources {
     pub(super) file: String,
     /// The target.
     pub(super) target: String,
+    /// Where a mark goes, if `no-cache` alone does not keep the frontend from its cache: one file in each package.
+    pub(super) marks: Vec<String>,
 }
 
 impl Sources {
@@ -63,6 +69,7 @@ impl Sources {
                     generated: (DOCKERFILE.to_owned(), text),
                     file: DOCKERFILE.to_owned(),
                     target,
+                    marks: Vec::new(),
                 })
             }
         }
@@ -93,11 +100,12 @@ impl Sources {
         let mut copied = tree.described;
         copied.retain(|(path, _)| path != PKGFILE);
         copied.push((PKGFILE.to_owned(), file));
-        Ok(Self { copied, generated: (place, text), file: PKGFILE.to_owned(), target })
+        let marks = packages.iter().map(|folder| crate::archive::tree::join(folder, MARK)).collect();
+        Ok(Self { copied, generated: (place, text), file: PKGFILE.to_owned(), target, marks })
     }
 
-    /// Writes the folder.
-    pub(super) fn write(&self, folder: &Path) -> Result<(), Error> {
+    /// Writes the folder. With a mark, what is built of it shares no results with what was built under another.
+    pub(super) fn write(&self, folder: &Path, mark: Option<&str>) -> Result<(), Error> {
         let place = |path: &str| -> Result<PathBuf, Error> {
             let path = folder.join(path);
             fsio::create_dir(fsio::parent(&path))?;
@@ -110,6 +118,12 @@ impl Sources {
         }
         let path = place(&self.generated.0)?;
         fs::write(&path, &self.generated.1).at("write", &path)?;
+        if let Some(mark) = mark {
+            for path in &self.marks {
+                let path = place(path)?;
+                fs::write(&path, mark).at("write", &path)?;
+            }
+        }
         Ok(())
     }
 }

@@ -67,6 +67,8 @@ pub struct Explained {
     pub generated: (String, String),
     /// Files of the user's that are in that folder, too.
     pub copied: Vec<String>,
+    /// Files in that folder that keep packages from being taken from the cache; what is in them differs each time.
+    pub marks: Vec<String>,
 }
 
 /// What stands for the generated folder in a command that is only shown.

@@ -7,11 +7,11 @@ use std::io::{self, Read};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::bundle::Bundle;
+use super::bundle::{Bundle, Cache};
 use crate::archive::Tree;
 use crate::archive::tree::is_below;
 use crate::base::units::count;
-use crate::base::{Content, Workers, chain};
+use crate::base::{Content, Digest, Workers, chain};
 use crate::boot::{Kernel, Machine as BootMachine};
 use crate::kmod::signature::{self, Verdict};
 use crate::kmod::{Compression, Machine, ModuleError, ModuleFacts, SignatureState, unpack};
@@ -299,8 +299,14 @@ impl Mismatch {
         )
     }
 
-    /// The error, after a solve with or without the cache.
-    pub(super) fn error(&self, no_cache: bool) -> Error {
+    /// A text that another mismatch does not have: keys are made by chance.
+    pub(super) fn mark(&self) -> String {
+        let signers: BTreeSet<&str> = self.faults.iter().map(|fault| fault.what.as_str()).collect();
+        Digest::of(format!("{} {:?} {signers:?}", self.platform, self.trusts).as_bytes()).to_string()
+    }
+
+    /// The error, after a solve that might take this from the cache; by bldr or not.
+    pub(super) fn error(&self, cache: &Cache, bldr: bool) -> Error {
         let problem = Problem::new(format!(
             "{} of {} for {} are signed by a key that the kernel of the same solve does not trust",
             self.faults.len(),
@@ -308,26 +314,32 @@ impl Mismatch {
             self.platform
         ));
         let problem = lines(&self.faults).into_iter().fold(problem, Problem::detail);
+        let trusts: BTreeSet<&str> = self.trusts.iter().map(String::as_str).collect();
         let problem = problem.detail(match self.trusts.as_slice() {
             [] => "the kernel trusts no key at all".to_owned(),
-            keys => format!(
-                "the kernel trusts serial {}",
-                keys.iter()
-                    .map(String::as_str)
-                    .collect::<BTreeSet<_>>()
-                    .into_iter()
-                    .collect::<Vec<_>>()
-                    .join(", ")
-            ),
+            _ => format!("the kernel trusts serial {}", Vec::from_iter(trusts).join(", ")),
         });
-        let problem = match no_cache {
-            true => problem
-                .detail("nothing was taken from the cache: it is the build itself that has two keys")
-                .hint("the packages' stages must take the key from the stage that builds the kernel, and must not make one"),
-            false => problem
-                .detail("BuildKit's cache holds the kernel's stage, but no longer the one that made its key (a size limit, garbage collection, or an imported cache of `mode=min`): that one was run again, and made another key")
-                .hint("leave out `--no-retry` or give `--no-cache`: all is built anew; export caches with `mode=max`, and give the daemon room for the kernel's build"),
+        let (why, hint) = match cache {
+            Cache::Whole => (
+                "BuildKit's cache holds the kernel's stage, but no longer the one that made its key (a size limit, garbage collection, or an imported cache of `mode=min`): that one was run again, and made another key",
+                "leave out `--no-retry` or give `--no-cache`: all is built anew; export caches with `mode=max`, and give the daemon room for the kernel's build",
+            ),
+            Cache::Marked(_) => (
+                "it is so in a second build, too, which shares no results with the first: the build itself has two keys, or the cache has lost the stage that made the key of that build as well",
+                "`--no-cache` tells which: it builds all of it anew (bldr before v0.5.2 takes results from the cache all the same: there, `buildctl prune` and build again)",
+            ),
+            Cache::Nothing => (
+                "nothing was taken from the cache: it is the build itself that has two keys",
+                match bldr {
+                    true => {
+                        "the packages' stages must take the key from the stage that builds the kernel, and must not make one (bldr before v0.5.2 takes results from the cache all the same: there, `buildctl prune` and build again)"
+                    }
+                    false => {
+                        "the packages' stages must take the key from the stage that builds the kernel, and must not make one"
+                    }
+                },
+            ),
         };
-        problem.unfit()
+        problem.detail(why).hint(hint).unfit()
     }
 }

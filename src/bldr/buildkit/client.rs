@@ -165,7 +165,8 @@ impl Client {
         let mut said: Vec<String> = Vec::new();
         let mut line = |line: &[u8]| {
             if said.len() < LINES_MAX && !line.trim_ascii().is_empty() {
-                said.push(String::from_utf8_lossy(line).trim().to_owned());
+                let line = String::from_utf8_lossy(line);
+                said.push(line.trim().trim_start_matches("error: ").to_owned());
             }
         };
         let read = |reader: &mut dyn Read| {
@@ -222,7 +223,7 @@ mod tests {
 
     #[test]
     fn the_first_client_whose_daemon_answers_is_taken() {
-        let (yes, no) = ("exit 0", "echo 'could not connect' >&2; exit 1");
+        let (yes, no) = ("exit 0", "echo 'error: could not connect' >&2; exit 1");
         let none = Options::default();
         let address = Options { address: Some("unix:///nowhere".to_owned()), ..Options::default() };
         assert_eq!(reach(&[("buildctl", yes), ("docker", yes)], &none).unwrap(), "buildctl");

@@ -75,6 +75,8 @@ struct Step {
     log: VecDeque<String>,
     /// A line of which the end has not come yet.
     line: Vec<u8>,
+    /// When it ended, as it was told last: the same end is told several times.
+    completed: Option<String>,
 }
 
 impl<'a> Progress<'a> {
@@ -120,7 +122,8 @@ impl<'a> Progress<'a> {
             (Some(_), None) if step.activity.is_none() => {
                 step.activity = Some(self.events.begin("buildkit", step.name.as_str(), None));
             }
-            (_, Some(_)) => {
+            (_, Some(completed)) if step.completed.as_ref() != Some(&completed) => {
+                step.completed = Some(completed);
                 // Of one that was not seen to run there is something to tell in any case.
                 let activity = step
                     .activity
@@ -159,7 +162,11 @@ impl<'a> Progress<'a> {
             step.line.extend_from_slice(piece.get(..room.min(piece.len())).unwrap_or_default());
             if piece.ends_with(b"\n") {
                 let line = step.take_line();
-                self.events.detail(format!("{} {line}", tag(&step.name)));
+                let tagged = format!("{} {line}", tag(&step.name));
+                if let Some(activity) = step.activity.as_ref().filter(|_| !line.is_empty()) {
+                    activity.say(tagged.clone());
+                }
+                self.events.detail(tagged);
                 keep(&mut step.log, line);
             }
         }
@@ -174,6 +181,7 @@ impl<'a> Progress<'a> {
         let Some(reason) = failed.as_ref().map(|(_, reason)| reason.clone()).or_else(|| error.clone()) else {
             return Err(self.plain.into());
         };
+        let reason = own_words(&reason);
         let step = failed.and_then(|(digest, _)| self.steps.remove(&digest));
         let (step, log) = match step {
             Some(mut step) => {
@@ -196,6 +204,14 @@ impl Step {
         let line = String::from_utf8_lossy(&std::mem::take(&mut self.line)).trim_end().to_owned();
         line.rsplit('\r').next().unwrap_or_default().to_owned()
     }
+}
+
+/// What is said of a step that failed, without the step's whole script, which its name begins with.
+fn own_words(reason: &str) -> String {
+    let behind = reason
+        .strip_prefix("process \"")
+        .and_then(|_| reason.rsplit_once(" did not complete successfully: "));
+    behind.map_or(reason, |(_, words)| words).to_owned()
 }
 
 fn keep(lines: &mut VecDeque<String>, line: String) {
@@ -237,6 +253,7 @@ mod tests {
             listener.lock().unwrap().push(match event {
                 Event::Started { subject, .. } => format!("start {subject}"),
                 Event::Advanced { bytes, .. } => format!("advance {bytes}"),
+                Event::Said { text, .. } => format!("say {text}"),
                 Event::Finished { outcome, failed, .. } => format!("end {outcome} {failed}"),
                 Event::Detail(text) => text,
                 Event::Warning { text, .. } => text,
@@ -261,12 +278,15 @@ mod tests {
             r#"{"logs":[{"vertex":"a","stream":1,"data":"bwo="},{"vertex":"unknown","data":"bwo="}]}"#,
             r#"{"vertexes":[{"digest":"a","name":"[k 1/2] COPY x /","started":"1","completed":"2"}]}"#,
             r#"{"vertexes":[{"digest":"b","name":"b","started":"1","completed":"2","cached":true}]}"#,
+            r#"{"vertexes":[{"digest":"b","name":"b","started":"1","completed":"2","cached":true}]}"#,
         ]);
         let expected = [
             "start [k 1/2] COPY x /",
             "advance 30",
             "advance 20",
+            "say [k 1/2] one",
             "[k 1/2] one",
+            "say [k 1/2] two",
             "[k 1/2] two",
             "end  false",
             "start b",
@@ -282,7 +302,7 @@ mod tests {
             r#"{"vertexes":[{"digest":"a","name":"[k 1/2] RUN a","started":"1"},{"digest":"b","name":"[k 2/2] RUN b","started":"1"}]}"#,
             r#"{"logs":[{"vertex":"b","data":"b25lCnR3"}]}"#,
             r#"{"vertexes":[{"digest":"a","name":"[k 1/2] RUN a","completed":"2","error":"context canceled"}]}"#,
-            r#"{"vertexes":[{"digest":"b","name":"[k 2/2] RUN b","completed":"2","error":"exit code: 3"}]}"#,
+            r#"{"vertexes":[{"digest":"b","name":"[k 2/2] RUN b","completed":"2","error":"process \"b\" did not complete successfully: exit code: 3"}]}"#,
             "Dockerfile:3",
             "error: failed to solve: exit code: 3",
         ]);

@@ -83,7 +83,7 @@ fn solve(
 ) -> Result<Verified, Error> {
     let attempt = |cache: &Cache| {
         let bundle = bundle::build(spec, context, client, sources, platform, cache)?;
-        verify(bundle, spec.wanted.kernel(), &context.workers)
+        verify(bundle, spec.wanted.kernel(), context)
     };
     let (cache, bldr) = (first(spec), !sources.marks.is_empty());
     let mismatch = match attempt(&cache)? {

@@ -11,12 +11,13 @@ use super::bundle::{Bundle, Cache};
 use crate::archive::Tree;
 use crate::archive::tree::is_below;
 use crate::base::units::count;
-use crate::base::{Content, Digest, Workers, chain};
+use crate::base::{Content, Digest, chain};
 use crate::boot::{Kernel, Machine as BootMachine};
 use crate::kmod::signature::{self, Verdict};
 use crate::kmod::{Compression, Machine, ModuleError, ModuleFacts, SignatureState, unpack};
 use crate::pki::SignerId;
 use crate::plan::error::{Error, Problem};
+use crate::plan::run::Context;
 use crate::talos::custom_imager::kernel::{KernelFiles, MODULES};
 
 /// Faults that are shown; of more there is only the number.
@@ -80,7 +81,7 @@ struct File<'a> {
 }
 
 /// Verifies all files of a bundle. What is wrong beyond the keys is an error: no other solve heals it.
-pub(super) fn verify(bundle: Bundle, stage: &str, workers: &Workers) -> Result<Outcome, Error> {
+pub(super) fn verify(bundle: Bundle, stage: &str, context: &Context) -> Result<Outcome, Error> {
     let architecture = bundle.platform.architecture.as_str();
     let (Some(machine), Some(boot)) =
         (Machine::of_architecture(architecture), BootMachine::of_architecture(architecture))
@@ -95,16 +96,25 @@ pub(super) fn verify(bundle: Bundle, stage: &str, workers: &Workers) -> Result<O
             tree.iter().filter_map(move |(path, entry)| Some(File { stage, path, content: entry.content()? }))
         })
         .collect();
+    let total = files.iter().map(|file| file.content.len()).sum();
+    let activity = context.events.begin("verify", bundle.platform.to_string(), Some(total));
     let judge = |file: &File<'_>| {
-        judge(file, machine, &kernel)
-            .map_err(|source| Error::Check(crate::check::CheckError { path: file.place(), source }))
+        let verdict = judge(file, machine, &kernel)
+            .map_err(|source| Error::Check(crate::check::CheckError { path: file.place(), source }));
+        activity.advance(file.content.len());
+        verdict
     };
     let faults: Vec<Option<Fault>> =
-        workers.install(|| files.par_iter().map(judge).collect::<Result<Vec<_>, Error>>())?;
+        context.workers.install(|| files.par_iter().map(judge).collect::<Result<Vec<_>, Error>>())?;
     let modules = files.iter().filter(|file| is_module(file.path)).count();
     let (keys, others): (Vec<Fault>, Vec<Fault>) = faults.into_iter().flatten().partition(|fault| fault.key);
     let trusts: Vec<String> =
         kernel.keys.certificates().iter().map(|certificate| certificate.serial.to_string()).collect();
+    let found = match others.is_empty() && keys.is_empty() {
+        true => format!("{} for kernel {}", count(modules, "module"), kernel.release),
+        false => format!("not all is for kernel {}", kernel.release),
+    };
+    activity.finish(found);
     if !others.is_empty() {
         return Err(unfit(&bundle, &others));
     }

@@ -343,6 +343,50 @@ fn secrets_and_build_arguments_reach_the_steps_that_want_them() {
 }
 
 #[test]
+fn a_source_policy_reaches_the_daemon() {
+    let Some(bench) = Bench::new() else { return };
+    bench.packages(
+        "FROM registry.invalid/tools:1 AS tools\nFROM scratch AS my-module-pkg\nCOPY --from=tools / /\n",
+    );
+    let policy =
+        r#"{"rules": [{"action": "DENY", "selector": {"identifier": "docker-image://registry.invalid/*"}}]}"#;
+    bench.world.write("policy.json", policy);
+    bench
+        .run(&["--source-policy", "policy.json"])
+        .failed(6, &["registry.invalid/tools:1", "denied by policy"]);
+}
+
+#[test]
+fn a_daemon_behind_tls_is_reached_with_a_certificate_and_not_without() {
+    let Some(programs) = Programs::find() else { return };
+    let (world, port) = (World::new(), support::docker_registry::free_port());
+    let daemon = Daemon::start_with_tls(&programs, port, &world.path("tls"));
+    let bench = Bench { daemon, world, programs };
+    bench.sources();
+    let address = format!("tcp://127.0.0.1:{port}");
+    let run = |more: &[&str]| {
+        let words = [
+            "kernel",
+            "--addr",
+            &address,
+            "--context",
+            "context",
+            "-o",
+            "oci:out",
+            "--addr-tls-name",
+            "builder",
+        ];
+        let mut command = bench.world.command(&[&words, more].concat());
+        Ran::of(command.env("PATH", bench.programs.buildctl.parent().unwrap()).output().unwrap())
+    };
+    run(&["--addr-tls-ca", "tls/ca.pem"]).failed(6, &["no BuildKit daemon answers", "buildctl: "]);
+    let whole =
+        ["--addr-tls-ca", "tls/ca.pem", "--addr-tls-cert", "tls/cert.pem", "--addr-tls-key", "tls/key.pem"];
+    let ran = run(&whole);
+    assert_eq!((ran.code, ran.out.lines().count()), (0, 1), "{ran:#?}");
+}
+
+#[test]
 fn an_interrupted_build_leaves_no_step_running_and_nothing_behind() {
     let Some(bench) = Bench::new() else { return };
     // So long that it is this step's alone.

@@ -92,11 +92,32 @@ impl Daemon {
         Self::start_in(folder, programs, policy)
     }
 
-    fn start_in(folder: tempfile::TempDir, programs: &Programs, collection: &str) -> Self {
+    /// One that listens at this port of this machine, too, and there wants certificates of an authority that both
+    /// have: `ca.pem`, `cert.pem` and `key.pem` in that folder, for daemon and clients.
+    pub(crate) fn start_with_tls(programs: &Programs, port: u16, folder: &Path) -> Self {
+        let script = "openssl req -x509 -newkey rsa:2048 -nodes -days 36500 -subj /CN=authority -keyout ca.key -out ca.pem\n\
+            openssl req -newkey rsa:2048 -nodes -subj /CN=both -keyout key.pem -out request.pem\n\
+            echo subjectAltName=DNS:builder >extensions\n\
+            openssl x509 -req -days 36500 -in request.pem -CA ca.pem -CAkey ca.key -CAcreateserial -extfile extensions -out cert.pem";
+        fs::create_dir_all(folder).unwrap();
+        let made = Command::new("/bin/sh").args(["-ec", script]).current_dir(folder).output().unwrap();
+        assert!(made.status.success(), "{made:?}");
+        let file = |name: &str| folder.join(name).display().to_string();
+        let (cert, key, ca) = (file("cert.pem"), file("key.pem"), file("ca.pem"));
+        let tls = format!("gc = false\n[grpc.tls]\ncert = \"{cert}\"\nkey = \"{key}\"\nca = \"{ca}\"\n");
+        Self::start_at(tempfile::tempdir().unwrap(), programs, &tls, &format!(", \"tcp://127.0.0.1:{port}\""))
+    }
+
+    fn start_in(folder: tempfile::TempDir, programs: &Programs, more: &str) -> Self {
+        Self::start_at(folder, programs, more, "")
+    }
+
+    /// `more` begins with lines of the worker's; `addresses` are those beside the socket.
+    fn start_at(folder: tempfile::TempDir, programs: &Programs, more: &str, addresses: &str) -> Self {
         let path = |name: &str| folder.path().join(name).display().to_string();
         let config = format!(
-            "root = \"{}\"\n[grpc]\naddress = [\"unix://{}\"]\n[worker.oci]\nenabled = true\nsnapshotter = \"overlayfs\"\n\
-             {collection}[worker.containerd]\nenabled = false\n",
+            "root = \"{}\"\n[grpc]\naddress = [\"unix://{}\"{addresses}]\n[worker.oci]\nenabled = true\nsnapshotter = \"overlayfs\"\n\
+             {more}[worker.containerd]\nenabled = false\n",
             path("root"),
             path("socket")
         );

@@ -6,7 +6,7 @@
 //! | [`client`] | which client there is, and whether its daemon answers |
 //! | [`command`] | the client's command line, as a value |
 //! | [`progress`] | what the client tells of its work |
-//! | [`solve`] | the solve: its result is read while it arrives |
+//! | [`mod@solve`] | the solve: its result is read while it arrives |
 //! | [`error`] | what can go wrong |
 //!
 //! A kernel and its modules share a signing key only if they come out of one solve, so there is one target, and

@@ -7,8 +7,8 @@
 //! | `scan` | one pass over the unpacked image for all that is looked for in it |
 //! | `banner` | the line with which it will greet |
 //! | [`config`] | the configuration that it was built with |
-//! | [`vermagic`] | what it holds modules against |
-//! | [`keys`] | the keys that it trusts |
+//! | `vermagic` | what it holds modules against |
+//! | `keys` | the keys that it trusts |
 
 mod banner;
 pub mod config;

@@ -6,10 +6,12 @@
 //! | `sources` | the user's folder, and the generated folder beside it |
 //! | `bundle` | the solve: its tar streamed into the store, and split |
 //! | `verify` | whether the kernel takes what was built with it |
-//! | [`build`] | all of it, in order |
+//! | [`mod@build`] | all of it, in order |
 //!
 //! Nothing is assembled before every module of the kernel and of the packages is verified against the keys in
-//! that kernel: a cache from which the key's stage was lost gives modules signed by another key, and no error.
+//! that kernel: a cache from which the key's stage was lost gives modules signed by another key, and no error. Such a
+//! build is made once more, and takes nothing from there: by `no-cache`, or where the frontend heeds that by half, by
+//! a mark in each package.
 
 pub mod build;
 mod bundle;

@@ -23,7 +23,8 @@ pub fn report(issues: &[Issue]) -> Report {
     }
     findings.extend(needed.into_iter().filter_map(|(needs, paths)| {
         let (first, rest) = paths.split_first()?;
-        Some(missing(needs, first, rest.len()))
+        let rest: Vec<String> = rest.iter().map(|path| (*path).to_owned()).collect();
+        Some(missing(needs, first, rest.len()).also_at(rest))
     }));
     Report::new(findings)
 }
@@ -50,10 +51,10 @@ pub fn finding(issue: &Issue) -> Finding {
         Issue::Unresolved { symbols, .. } => unresolved(about, symbols),
         Issue::NoDependency { path, needs } => missing(needs, path, 0),
         Issue::Version { symbol, exporter, wanted, exported, .. } => {
-            let by = exporter.as_deref().map_or("the kernel", file_name);
+            let by = exporter.as_deref().map_or("the kernel".to_owned(), |path| format!("`{}`", file_name(path)));
             about(
                 Code::ModuleSymbolVersion,
-                &format!("disagrees with `{by}` about the version of `{symbol}`"),
+                &format!("disagrees with {by} about the version of `{symbol}`"),
             )
             .expected(format!("CRC 0x{exported:08x}"), format!("0x{wanted:08x}"))
             .hint("build kernel and modules together")
@@ -172,7 +173,7 @@ mod tests {
         let version =
             Issue::Version { path: path(), symbol: "f".into(), exporter: None, wanted: 1, exported: 2 };
         let found = finding(&version);
-        assert_eq!(found.message, "module `a.ko` disagrees with `the kernel` about the version of `f`");
+        assert_eq!(found.message, "module `a.ko` disagrees with the kernel about the version of `f`");
         assert_eq!(
             (found.expected.as_deref(), found.found.as_deref()),
             (Some("CRC 0x00000002"), Some("0x00000001"))

@@ -48,6 +48,9 @@ pub struct Finding {
     pub layer: Option<Digest>,
     /// The path in the image, in normal form.
     pub path: Option<String>,
+    /// More paths of which the same is to be said.
+    #[serde(default)]
+    pub also: Vec<String>,
     /// The line in that file, from 1.
     pub line: Option<usize>,
     /// What should be there.
@@ -68,6 +71,7 @@ impl Finding {
             image: None,
             layer: None,
             path: None,
+            also: Vec::new(),
             line: None,
             expected: None,
             found: None,
@@ -79,6 +83,13 @@ impl Finding {
     #[must_use]
     pub fn at(mut self, path: impl Into<String>) -> Self {
         self.path = Some(path.into());
+        self
+    }
+
+    /// Names more paths of which the same is to be said.
+    #[must_use]
+    pub fn also_at(mut self, paths: Vec<String>) -> Self {
+        self.also = paths;
         self
     }
 
@@ -107,7 +118,11 @@ impl Finding {
     /// The lines below the message: where, expected, found.
     pub fn lines(&self) -> Vec<String> {
         let line = self.line.map(|line| format!(", line {line}")).unwrap_or_default();
-        let place = self.path.as_ref().map(|path| format!("at `{path}`{line}"));
+        let more = match self.also.len() {
+            0 => String::new(),
+            more => format!(", and at {}", count(more, "other path")),
+        };
+        let place = self.path.as_ref().map(|path| format!("at `{path}`{line}{more}"));
         let image = match (&self.image, &self.layer) {
             (Some(image), Some(layer)) => Some(format!("in layer {layer} of `{image}`")),
             (Some(image), None) => Some(format!("in `{image}`")),
@@ -246,12 +261,12 @@ mod tests {
             "findings": [
                 {
                     "code": "TS0102", "severity": "error", "message": "n", "image": "i", "layer": null,
-                    "path": null, "line": null, "expected": null, "found": null, "hint": null
+                    "path": null, "also": [], "line": null, "expected": null, "found": null, "hint": null
                 },
                 {
                     "code": "TS0110", "severity": "error", "message": "m", "image": "i",
                     "layer": layer.to_string(),
-                    "path": "rootfs/a", "line": 3, "expected": "x", "found": "y", "hint": "h"
+                    "path": "rootfs/a", "also": [], "line": 3, "expected": "x", "found": "y", "hint": "h"
                 }
             ]
         });

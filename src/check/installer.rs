@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::finding::{Finding, Report, Severity};
 use super::rules::Code;
 use crate::archive::Tree;
-use crate::archive::tree::join;
+use crate::archive::tree::{Entry, join};
 use crate::base::Digest;
 use crate::base::units::count;
 use crate::talos::extension::modules_dir;
@@ -70,7 +70,11 @@ pub fn installer(input: &InstallerInput<'_>) -> Report {
     findings.extend(other_version(input));
     findings.extend(twice(input.extensions));
     findings.extend(same_paths(input.extensions));
-    findings.extend(other_release(input, &version));
+    findings.extend(input.extensions.iter().filter_map(|one| {
+        let mut finding = other_release(one.name, one.rootfs, input.release?, &version)?;
+        finding.image = Some(one.reference.to_owned());
+        Some(finding)
+    }));
     findings.extend(order(input));
     findings.extend(input.codecs.iter().flat_map(codecs));
     Report::new(findings)
@@ -157,33 +161,23 @@ fn same_paths(extensions: &[Member<'_>]) -> Vec<Finding> {
     pairs.iter().map(finding).collect()
 }
 
-/// Modules that this kernel will never look for.
-fn other_release(input: &InstallerInput<'_>, version: &Version) -> Vec<Finding> {
-    let Some(release) = input.release else { return Vec::new() };
+/// Modules that this kernel will never look for, in the root file system of an extension.
+pub fn other_release(name: &str, rootfs: &Tree, release: &str, version: &Version) -> Option<Finding> {
     let folder = modules_dir(version);
-    let finding = |one: &Member<'_>| {
-        let releases: Vec<&str> = one
-            .rootfs
-            .children(folder)
-            .filter(|name| one.rootfs.get(&join(folder, name)).is_some_and(|entry| entry.is_directory()))
-            .collect();
-        let fits = releases.is_empty() || releases.contains(&release);
-        (!fits).then(|| {
-            let mut finding = Finding::new(
-                Code::ModulesOfAnotherRelease,
-                format!("the modules of extension `{}` are for another kernel", one.name),
-            )
+    let is_directory = |name: &&str| rootfs.get(&join(folder, name)).is_some_and(Entry::is_directory);
+    let releases: Vec<&str> = rootfs.children(folder).filter(is_directory).collect();
+    if releases.is_empty() || releases.contains(&release) {
+        return None;
+    }
+    let message = format!("the modules of extension `{name}` are for another kernel");
+    Some(
+        Finding::new(Code::ModulesOfAnotherRelease, message)
             .at(format!("rootfs/{folder}"))
-
             .expected(release, releases.join(", "))
             .hint(format!(
                 "the kernel looks only in `/{folder}/{release}`: use the extension that was built with this kernel"
-            ));
-            finding.image = Some(one.reference.to_owned());
-            finding
-        })
-    };
-    input.extensions.iter().filter_map(finding).collect()
+            )),
+    )
 }
 
 /// Upstream's names beyond ten.

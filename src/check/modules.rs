@@ -80,7 +80,7 @@ pub fn read_modules(tree: &Tree, folder: &str) -> Result<Vec<ModuleFile>, CheckE
     Ok(modules)
 }
 
-fn is_named_as_module(path: &str) -> bool {
+pub(super) fn is_named_as_module(path: &str) -> bool {
     [".ko", ".ko.zst", ".ko.xz", ".ko.gz"].iter().any(|ending| path.ends_with(ending))
 }
 

@@ -3,7 +3,7 @@
 //!
 //! A code is never given to another rule, and a rule that goes leaves its code unused: scripts name
 //! them. The hundreds tell the room: 01 files of an extension, 02 kernel modules, 03 the manifest,
-//! 04 service specifications, 05 what an installer is made of.
+//! 04 service specifications, 05 what an installer is made of, 06 what the kernel makes of modules.
 
 use std::fmt;
 use std::str::FromStr;
@@ -188,6 +188,33 @@ table! {
     CodecNotInKernel: "TS0507" "codec-not-in-kernel" Error since "0.1.0"
         "an initramfs or a layer that this kernel has no decompressor for"
         "The kernel passes over the initramfs, or Talos' init stops at the layer."
+    LayerList: "TS0508" "layer-list" Error since "0.1.0"
+        "a layer that is not listed in `extensions.yaml`, or is listed and not there"
+        "Talos' init stops, or the layer is never mounted."
+    ModuleNotFound: "TS0509" "module-not-found" Error since "0.1.0"
+        "an extension's module that the installer's index of modules does not have"
+        "The loader says `module not found`, though the file is there."
+    ModuleKey: "TS0601" "module-key" Error since "0.1.0"
+        "a kernel module signed by a key that the kernel does not have"
+        "A kernel that enforces signatures refuses it with `Loading of module with unavailable key is rejected`."
+    ModuleSignature: "TS0602" "module-signature" Error since "0.1.0"
+        "a kernel module whose signature is not right"
+        "The kernel always refuses it, and says nothing: the loader alone has `Key was rejected by service`."
+    ModuleSignatureUnknown: "TS0603" "module-signature-unknown" Warning since "0.1.0"
+        "a signature made in a way that is not verified here"
+        "The kernel may not know it either, and then takes the module for unsigned."
+    VersionMagic: "TS0604" "version-magic" Error since "0.1.0"
+        "a kernel module built for a kernel with other features"
+        "The kernel refuses to load it with `Exec format error`."
+    SoftDependency: "TS0605" "soft-dependency" Info since "0.1.0"
+        "a module that another would like to have loaded, and that is nowhere"
+        "The module loads, and may not do all that it can."
+    FirmwareMissing: "TS0606" "firmware-missing" Info since "0.1.0"
+        "firmware that a module may ask for, and that is nowhere"
+        "The device may not work, and the kernel's log alone says why."
+    NotEnforced: "TS0607" "not-enforced" Info since "0.1.0"
+        "a machine that loads kernel modules whoever signed them"
+        "Signatures are then no protection; what would be refused elsewhere is a warning here."
 }
 
 /// All rules, in the order of their codes.

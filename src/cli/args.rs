@@ -428,6 +428,12 @@ pub struct Check {
     /// What the image must be: anything else is an error
     #[arg(long = "as", value_name = "KIND", value_parser = PossibleValuesParser::new(Kind::ALL.map(Kind::name)).try_map(|name| name.parse::<Kind>()))]
     pub kind: Option<Kind>,
+    /// The kernel that extensions are for: a `vmlinuz`, or a kernel image with its modules
+    #[arg(long, value_name = "REFERENCE")]
+    pub kernel: Option<String>,
+    /// The imager that they are for: its kernel and modules. An image, or a folder with `vmlinuz` and `initramfs.xz`
+    #[arg(long, value_name = "REFERENCE", conflicts_with = "kernel")]
+    pub imager: Option<String>,
     /// Print the table of checks
     #[arg(long)]
     pub list: bool,

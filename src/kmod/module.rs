@@ -34,6 +34,8 @@ pub struct ModuleFacts {
     pub machine: Machine,
     /// `vermagic`: release and flags of the kernel it is built for.
     pub vermagic: Option<String>,
+    /// Whether it says which versions of symbols it was built for (kernel: `index.vers`, kernel/module/main.c).
+    pub versioned: bool,
     /// `depends`: names of the modules whose symbols it needs.
     pub depends: Vec<String>,
     /// `alias`: what it is loaded for.
@@ -113,6 +115,8 @@ impl ModuleFacts {
         let info = elf.section(".modinfo").ok_or(NotAModule::NoSection(".modinfo"))?;
         let this = ".gnu.linkonce.this_module"; // becomes the kernel's `struct module`
         elf.section(this).ok_or(NotAModule::NoSection(this))?;
+        // The second since Linux 6.13, for names that do not fit into the first.
+        let versioned = ["__versions", "__version_ext_crcs"].iter().any(|name| elf.section(name).is_some());
         let info = Info(elf.read(&info, MODINFO_MAX)?);
         let signature = match signature {
             SignatureState::Unsigned => find_remains(&mut content.open()?, elf.end(), len)?,
@@ -122,6 +126,7 @@ impl ModuleFacts {
             name: info.first("name").map_or_else(|| name_of_file(file_name), |name| name.replace('-', "_")),
             machine: elf.machine(),
             vermagic: info.first("vermagic"),
+            versioned,
             depends: info.first("depends").map_or_else(Vec::new, |names| split_names(&names)),
             aliases: info.all("alias").collect(),
             firmware: info.all("firmware").collect(),

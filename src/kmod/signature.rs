@@ -10,7 +10,7 @@ use std::io;
 
 use super::module::{LostSignature, SignatureState};
 use crate::base::Content;
-use crate::pki::{SignedMessage, SignerId, Trust, TrustedKeys};
+use crate::pki::{Cause, SignedMessage, SignerId, Trust, TrustedKeys};
 
 /// The longest message that is read. One by RSA-4096 has 700 bytes.
 const MESSAGE_MAX: u64 = 1 << 20;
@@ -39,6 +39,8 @@ pub enum Verdict {
     Wrong {
         /// Which key.
         signer: SignerId,
+        /// Why not.
+        cause: Cause,
     },
     /// It is damaged, or not of the form that kernels take.
     Malformed {
@@ -82,7 +84,7 @@ pub fn verify(content: &Content, state: &SignatureState, keys: &TrustedKeys) -> 
     Ok(match keys.judge(&message, content, trailer.content_len)? {
         Trust::Trusted(_, signer) => Verdict::Trusted { by: signer.id.clone() },
         Trust::UnknownKey(signer) => Verdict::UnknownKey { signer: signer.id.clone() },
-        Trust::Wrong(_, signer) => Verdict::Wrong { signer: signer.id.clone() },
+        Trust::Wrong(_, signer, cause) => Verdict::Wrong { signer: signer.id.clone(), cause },
         Trust::Unsupported(signer) => Verdict::Unsupported { what: signer.scheme.to_string() },
     })
 }

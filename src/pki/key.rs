@@ -182,6 +182,22 @@ impl PublicKey {
         }
     }
 
+    /// Whether `signature` was made by this key, whatever for. Only RSA's tell: with the key, what was signed
+    /// comes out of them, in a form that nobody else can give it (PKCS #1 v1.5: RFC 8017, 9.2).
+    pub(super) fn made(&self, signature: &[u8]) -> Option<bool> {
+        use rsa::traits::PublicKeyParts as _;
+        let Self::Rsa(key) = self else { return None };
+        let len = key.size();
+        let number = BoxedUint::from_be_slice(signature, u32::try_from(len * 8).ok()?).ok();
+        let Some(number) = number.filter(|number| signature.len() == len && number < key.n().as_ref()) else {
+            return Some(false);
+        };
+        let plain = rsa::hazmat::rsa_encrypt(key.as_ref(), &number).ok()?.to_be_bytes();
+        let padding = plain.strip_prefix(&[0, 1]).unwrap_or_default();
+        let end = padding.iter().position(|byte| *byte != 0xff);
+        Some(end.is_some_and(|end| end >= 8 && padding.get(end) == Some(&0)))
+    }
+
     /// Whether `signature` is one of this key for `message`; of Ed25519 only.
     pub(super) fn verifies_message(&self, message: &[u8], signature: &[u8]) -> bool {
         match self {

@@ -23,4 +23,4 @@ pub use certificate::{Certificate, CertificateError};
 pub use key::{HashAlgorithm, PublicKey};
 pub use name::{Name, Serial};
 pub use signed::{SignedError, SignedMessage, SignerId};
-pub use trusted::{Trust, TrustedKeys};
+pub use trusted::{Cause, Trust, TrustedKeys};

@@ -25,11 +25,21 @@ pub enum Trust<'a> {
     Trusted(&'a Certificate, &'a Signer),
     /// It is signed by none of them.
     UnknownKey(&'a Signer),
-    /// One of them is named as the signer, but it did not make this signature for this content: the
-    /// content was changed, or another key has taken its name.
-    Wrong(&'a Certificate, &'a Signer),
+    /// One of them is named as the signer, but it did not make this signature for this content.
+    Wrong(&'a Certificate, &'a Signer, Cause),
     /// One of them is named as the signer, but such signatures are not verified here.
     Unsupported(&'a Signer),
+}
+
+/// Why a signature is not right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// The key made it for other content: this one was changed afterwards.
+    Content,
+    /// Another key made it, which has the trusted one's name.
+    Key,
+    /// One or the other.
+    Unknown,
 }
 
 impl TrustedKeys {
@@ -124,7 +134,15 @@ impl Judge<'_> {
             // A key of another kind than the signature's.
             _ => false,
         };
-        Ok(if right { Trust::Trusted(certificate, signer) } else { Trust::Wrong(certificate, signer) })
+        if right {
+            return Ok(Trust::Trusted(certificate, signer));
+        }
+        let cause = match certificate.key.made(&signer.signature) {
+            Some(true) => Cause::Content,
+            Some(false) => Cause::Key,
+            None => Cause::Unknown,
+        };
+        Ok(Trust::Wrong(certificate, signer, cause))
     }
 
     fn digest(&mut self, hash: HashAlgorithm) -> io::Result<&[u8]> {

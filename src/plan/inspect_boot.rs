@@ -4,14 +4,14 @@ use std::io::{self, Read};
 
 use serde::Serialize;
 
+use super::boot_files::{BootFiles, talos_of};
 use super::error::{Error, Problem};
 use super::tree_input::TreeInput;
 use crate::archive::Tree;
-use crate::archive::tree::{Entry, join};
 use crate::base::{Content, chain};
 use crate::boot::{Kernel, Pe, Uki};
 use crate::talos::initramfs::Overview;
-use crate::talos::installer::{Asset, folder};
+use crate::talos::installer::folder;
 use crate::talos::version::Architecture;
 
 /// What boots on one architecture.
@@ -114,28 +114,20 @@ pub(super) fn boot_lines(files: &TreeInput) -> Result<Vec<BootLine>, Error> {
 
 fn boot_line(tree: &Tree, architecture: Architecture) -> Result<BootLine, Error> {
     let mut line = BootLine { architecture: architecture.go().to_owned(), ..BootLine::default() };
-    let file = |name: &str| tree.get(&join(&folder(architecture), name)).and_then(Entry::content);
-    let uki = file(Asset::Uki.file_name()).or_else(|| file("vmlinuz.efi.signed"));
-    let (mut kernel, mut initramfs) =
-        (file(Asset::Kernel.file_name()).cloned(), file(Asset::Initramfs.file_name()).cloned());
-    if let Some(content) = uki {
-        match Uki::read(content) {
-            Ok(uki) => {
-                line.uki(&uki, content);
-                kernel = Some(uki.kernel);
-                initramfs = uki.initrd;
-            }
-            Err(error) => line.problems.push(format!("the unified kernel image: {}", chain(&error))),
-        }
+    let files = BootFiles::of(tree, architecture).unwrap_or_default();
+    if files.is_empty() {
+        return Err(Problem::new(format!("`{}` holds no boot assets", folder(architecture))).into());
     }
-    if let Some(kernel) = &kernel {
+    match &files.uki {
+        Some((content, Ok(uki))) => line.uki(uki, content),
+        Some((_, Err(why))) => line.problems.push(format!("the unified kernel image: {why}")),
+        None => {}
+    }
+    if let Some(kernel) = &files.kernel {
         line.kernel(kernel);
     }
-    if let Some(initramfs) = &initramfs {
+    if let Some(initramfs) = &files.initramfs {
         line.initramfs(initramfs);
-    }
-    if kernel.is_none() && initramfs.is_none() && line.problems.is_empty() {
-        return Err(Problem::new(format!("`{}` holds no boot assets", folder(architecture))).into());
     }
     Ok(line)
 }
@@ -143,8 +135,7 @@ fn boot_line(tree: &Tree, architecture: Architecture) -> Result<BootLine, Error>
 impl BootLine {
     fn uki(&mut self, uki: &Uki, content: &Content) {
         self.uname.clone_from(&uki.uname);
-        let version = |line: &str| Some(line.strip_prefix("VERSION_ID=")?.trim_matches('"').to_owned());
-        self.talos = uki.osrel.as_deref().and_then(|text| text.lines().find_map(version));
+        self.talos = talos_of(uki);
         self.profiles = uki
             .profiles
             .iter()

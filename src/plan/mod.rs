@@ -5,9 +5,11 @@
 //! |---|---|
 //! | [`step`] | a step, its key and its outputs |
 //! | [`run`] | the engine |
+//! | [`kernel_facts`] | what is asked of a kernel |
 //! | [`stat_cache`] | digests of local files, without reading them again |
 
 pub mod assemble;
+pub mod boot_files;
 pub mod check;
 pub mod copy;
 pub mod custom_imager;
@@ -21,6 +23,7 @@ pub mod inspect;
 pub mod inspect_boot;
 pub mod installer;
 pub mod kernel;
+pub mod kernel_facts;
 pub mod one_image;
 pub mod outputs;
 pub mod run;

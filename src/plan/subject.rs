@@ -51,6 +51,8 @@ pub enum Contents {
     OfExtensions,
     /// Of extensions, and of what boots in installers and imagers.
     ToInspect,
+    /// The same, and of kernel images.
+    ToCheck,
     /// Of everything.
     All,
 }
@@ -119,13 +121,14 @@ fn subject(context: &Context, one: OneImage<'_>, contents: Contents) -> Result<S
     let entrypoint = one.config.entrypoint();
     let listing = match contents {
         Contents::All => None,
-        Contents::OfExtensions | Contents::ToInspect => Some(list(context, &one)?),
+        _ => Some(list(context, &one)?),
     };
     let files = match listing {
         None => with_contents(context, &one, "")?,
         Some(mut files) => match kind_of(entrypoint, &files.tree) {
             Kind::Extension => with_contents(context, &one, "")?,
-            Kind::Installer | Kind::Imager if contents == Contents::ToInspect => {
+            Kind::Kernel if contents == Contents::ToCheck => with_contents(context, &one, "")?,
+            Kind::Installer | Kind::Imager if contents != Contents::OfExtensions => {
                 let taken = with_contents(context, &one, BOOT_ASSETS)?;
                 for (path, entry) in taken.tree.below(BOOT_ASSETS) {
                     if let Some(listed) = files.tree.get_mut(path) {

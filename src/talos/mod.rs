@@ -7,6 +7,7 @@
 //! | [`platform`] | the platforms, with their kernel arguments |
 //! | [`meta`] | values of the META partition |
 //! | [`cmdline`] | the kernel command line |
+//! | [`enforcement`] | whether kernel modules must be signed |
 //! | [`output`] | what the imager makes, and the names of the files |
 //! | [`installer`] | what lies in an installer image |
 //! | [`custom_imager`] | the stock imager with another kernel |
@@ -30,6 +31,7 @@ pub mod catalogue;
 pub mod cmdline;
 pub mod custom_imager;
 pub mod document;
+pub mod enforcement;
 pub mod extension;
 pub mod initramfs;
 pub mod installer;
@@ -52,6 +54,7 @@ pub mod virtual_extension;
 
 pub use cmdline::Cmdline;
 pub use document::DocumentError;
+pub use enforcement::{Enforcement, SignatureConfig};
 pub use issue::{Issue, IssueKind};
 pub use manifest::{Manifest, is_official_version_shape};
 pub use meta::MetaValue;

@@ -42,6 +42,8 @@ pub struct ModulesDep {
     pub rootfs: Tree,
     /// The kernel's release.
     pub release: String,
+    /// The names of all modules and of what the kernel has built in, with `_` for `-`.
+    pub names: BTreeSet<String>,
     /// What is wrong with the modules, with paths below the release's folder. After
     /// [`Issue::Loop`] there are none of the files that `depmod` makes.
     pub issues: Vec<Issue>,
@@ -120,7 +122,8 @@ pub fn modules_dep(input: &Input<'_>) -> Result<ModulesDep, ModulesDepError> {
     for (name, bytes) in index.files {
         put(name, Entry::file(0o644, Content::memory(bytes)))?;
     }
-    Ok(ModulesDep { manifest: manifest(&release), rootfs, release, issues: index.issues })
+    let names = index.names;
+    Ok(ModulesDep { manifest: manifest(&release), rootfs, release, names, issues: index.issues })
 }
 
 /// The manifest of the extension.

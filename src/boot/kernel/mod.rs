@@ -9,9 +9,11 @@
 //! | [`config`] | the configuration that it was built with |
 //! | `vermagic` | what it holds modules against |
 //! | `keys` | the keys that it trusts |
+//! | [`exports`] | the symbols that it exports |
 
 mod banner;
 pub mod config;
+pub mod exports;
 mod form;
 mod keys;
 pub mod read;
@@ -19,5 +21,6 @@ mod scan;
 mod vermagic;
 
 pub use config::{ConfigError, KernelConfig};
+pub use exports::Export;
 pub use form::Form;
-pub use read::{Kernel, KernelError};
+pub use read::{Kernel, KernelError, is_kernel};

@@ -4,9 +4,10 @@ use std::io::{self, Cursor, Read};
 
 use super::banner::{BannerSeeker, release_of};
 use super::config::{ConfigError, ConfigSeeker, KernelConfig};
+use super::exports::{Export, ExportsSeeker};
 use super::form::{Form, Layout, is_arm64_image};
 use super::keys::KeysSeeker;
-use super::scan::scan;
+use super::scan::{Seeker, scan};
 use super::vermagic::VermagicSeeker;
 use crate::archive::compress::{Codec, OneStream};
 use crate::base::Content;
@@ -83,6 +84,8 @@ pub struct Kernel {
     pub vermagic: Option<String>,
     /// The keys that it trusts; none of a kernel that takes modules unsigned.
     pub keys: TrustedKeys,
+    /// The symbols that it exports to modules; `None` if its tables are not found.
+    pub exports: Option<Vec<Export>>,
 }
 
 impl Kernel {
@@ -91,9 +94,10 @@ impl Kernel {
         let layout = Layout::of(content)?;
         let (mut banner, mut config) = (BannerSeeker::default(), ConfigSeeker::default());
         let (mut vermagic, mut keys) = (VermagicSeeker::default(), KeysSeeker::new(layout.machine));
-        let unpacked = unpack(&layout)?;
-        let size = scan(unpacked, UNPACKED_MAX, &mut [&mut banner, &mut config, &mut vermagic, &mut keys])
-            .map_err(KernelError::Unpack)?;
+        let mut exports = ExportsSeeker::default();
+        let seekers: &mut [&mut dyn Seeker] =
+            &mut [&mut banner, &mut config, &mut vermagic, &mut keys, &mut exports];
+        let size = scan(unpack(&layout)?, UNPACKED_MAX, seekers).map_err(KernelError::Unpack)?;
         if let Some(told) = layout.unpacked.filter(|told| u64::from(*told) != size) {
             return Err(KernelError::Size { found: size, told });
         }
@@ -110,6 +114,7 @@ impl Kernel {
             form: layout.form,
             vermagic: vermagic.of(&release),
             keys: keys.keys(),
+            exports: exports.exports(),
             release,
             version,
             payload: layout.codec,
@@ -117,6 +122,18 @@ impl Kernel {
             signed: pe.is_some_and(|pe| pe.is_signed()),
             config: config.config.transpose()?,
         })
+    }
+}
+
+/// Whether bytes look like a kernel, by their magic number. What is said of a damaged one is for
+/// [`Kernel::read`].
+pub fn is_kernel(content: &Content) -> io::Result<bool> {
+    match Layout::of(content) {
+        // Anything may lie in a gzip file.
+        Ok(layout) => Ok(layout.form != Form::CompressedImage || unpack(&layout).is_ok()),
+        Err(KernelError::NotAKernel) => Ok(false),
+        Err(KernelError::Read(error)) => Err(error),
+        Err(_) => Ok(true),
     }
 }
 

@@ -43,6 +43,8 @@ pub struct Depmod {
     pub issues: Vec<Issue>,
     /// Number of modules that are indexed.
     pub modules: usize,
+    /// Their names and those of what is built in, with `_` for `-`.
+    pub names: BTreeSet<String>,
 }
 
 /// The files could not be made.
@@ -121,7 +123,9 @@ pub fn depmod(tree: &Tree, options: &Options<'_>) -> Result<Depmod, DepmodError>
     };
     issues.sort();
     issues.dedup();
-    Ok(Depmod { files, issues, modules: modules.len() })
+    let names = modules.iter().map(|module| module.name.clone());
+    let names = names.chain(builtin_names(builtin.as_deref().unwrap_or_default())).collect();
+    Ok(Depmod { files, issues, modules: modules.len(), names })
 }
 
 fn list(tree: &Tree, path: &'static str, limit: u64) -> Result<Option<Vec<u8>>, DepmodError> {

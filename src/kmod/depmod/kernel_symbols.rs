@@ -36,6 +36,12 @@ impl KernelSymbols {
         Ok(Self(symbols))
     }
 
+    /// These symbols, each with its CRC where it has one.
+    pub fn new<'a>(exports: impl IntoIterator<Item = (&'a str, Option<u32>)>) -> Self {
+        let exports = exports.into_iter().map(|(name, crc)| (name.as_bytes().to_vec(), crc));
+        Self(exports.chain(MADE.map(|name| (name.as_bytes().to_vec(), None))).collect())
+    }
+
     /// Whether the kernel exports it, and with which CRC.
     pub fn get(&self, name: &[u8]) -> Option<Option<u32>> {
         self.0.get(name).copied()
@@ -44,7 +50,8 @@ impl KernelSymbols {
 
 fn crc(word: &[u8]) -> Option<u32> {
     let digits = std::str::from_utf8(word.strip_prefix(b"0x").unwrap_or(word)).ok()?;
-    u64::from_str_radix(digits, 16).ok().and_then(|crc| u32::try_from(crc).ok())
+    // A kernel without symbol versions has zeros in this place.
+    u64::from_str_radix(digits, 16).ok().and_then(|crc| u32::try_from(crc).ok()).filter(|crc| *crc != 0)
 }
 
 #[cfg(test)]
@@ -59,6 +66,11 @@ mod tests {
         let symvers = b"0x00000007\tprintk\tvmlinux\tEXPORT_SYMBOL\t\n0x1\tx\tdrivers/y\tEXPORT_SYMBOL\t\n";
         let symbols = KernelSymbols::parse(symvers).unwrap();
         assert_eq!((symbols.get(b"printk"), symbols.get(b"x")), (Some(Some(7)), None));
+        assert_eq!(symbols.get(b"__this_module"), Some(None));
+        let without = KernelSymbols::parse(b"0x00000000\tprintk\tvmlinux\tEXPORT_SYMBOL\t\n").unwrap();
+        assert_eq!(without.get(b"printk"), Some(None));
+        let symbols = KernelSymbols::new([("a", Some(1)), ("b", None)]);
+        assert_eq!((symbols.get(b"a"), symbols.get(b"b"), symbols.get(b"c")), (Some(Some(1)), Some(None), None));
         assert_eq!(symbols.get(b"__this_module"), Some(None));
         assert_eq!(KernelSymbols::parse(b"hello\n").unwrap_err(), NoSymbols);
     }

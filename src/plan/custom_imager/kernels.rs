@@ -1,21 +1,23 @@
 //! The kernels that take the place of the stock ones, each known by its own bytes.
 
-use serde::{Deserialize, Serialize};
-
 use super::super::check::wrong_kind;
 use super::super::error::{Error, Problem};
 use super::super::extension::parse;
 use super::super::flatten;
+use super::super::kernel_facts::{self, KernelFacts};
 use super::super::one_image::{OneImage, images_of};
-use super::super::run::{Context, Plan};
+use super::super::run::Context;
 use super::super::stat_cache::StatCache;
-use super::super::step::{Outputs, Step};
 use super::super::tree_input::TreeInput;
-use crate::archive::{compress, squashfs};
-use crate::base::{Activity, Content, Epoch, chain, json};
-use crate::boot::Kernel;
+use crate::archive::Tree;
+use crate::archive::tree::join;
+use crate::base::fsio::At as _;
+use crate::base::{Epoch, chain};
+use crate::check::{self, Finding};
 use crate::image::{Media, Reference};
+use crate::kmod::depmod::{KernelSymbols, Options, Search, depmod};
 use crate::talos::Architecture;
+use crate::talos::custom_imager::kernel::VMLINUZ;
 use crate::talos::custom_imager::{KernelFiles, KernelFilesError};
 use crate::talos::kind::Kind;
 
@@ -29,66 +31,11 @@ pub struct KernelInput {
     /// What the kernel runs on.
     pub architecture: Architecture,
     /// What the kernel says of itself.
-    pub kernel: Known,
+    pub kernel: KernelFacts,
+    /// What it exports, if its tables were found.
+    pub symbols: Option<KernelSymbols>,
     /// When the image says that it was made.
     pub created: Option<Epoch>,
-}
-
-/// What a kernel says of itself, as a step keeps it: to read it is to unpack it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Known {
-    /// Its release.
-    pub release: String,
-    /// The machine: `amd64`, `arm64`, or another.
-    pub machine: String,
-    /// The codecs of an initramfs that it reads, if it says so.
-    pub initramfs: Option<Vec<String>>,
-    /// The codecs of squashfs that it reads, if it says so.
-    pub squashfs: Option<Vec<String>>,
-}
-
-impl Known {
-    /// Whether it cannot read an initramfs in a codec.
-    pub fn lacks_initramfs(&self, codec: compress::Codec) -> bool {
-        lacks(self.initramfs.as_deref(), codec.name())
-    }
-
-    /// Whether it cannot read squashfs in a codec.
-    pub fn lacks_squashfs(&self, codec: squashfs::Codec) -> bool {
-        lacks(self.squashfs.as_deref(), codec.name())
-    }
-
-    fn of(kernel: &Kernel) -> Self {
-        let config = kernel.config.as_ref();
-        let initramfs = config.map(|config| config.initramfs_codecs());
-        let squashfs = config.map(|config| config.squashfs_codecs());
-        Self {
-            release: kernel.release.clone(),
-            machine: kernel.machine.to_string(),
-            initramfs: initramfs.map(|codecs| codecs.iter().map(|codec| codec.name().to_owned()).collect()),
-            squashfs: squashfs.map(|codecs| codecs.iter().map(|codec| codec.name().to_owned()).collect()),
-        }
-    }
-
-    /// Reads the kernel of a tree, by a plan of this step alone.
-    fn read(context: &Context, reference: &str, files: &TreeInput, vmlinuz: &Content) -> Result<Self, Error> {
-        let run = move |_: &Context, _: &Activity, _: &[&Outputs]| {
-            let kernel = Kernel::read(vmlinuz).map_err(|error| {
-                Problem::new(format!("`/boot/vmlinuz` of `{reference}` cannot be used")).detail(chain(&error))
-            })?;
-            let known = String::from_utf8_lossy(&json::to_vec(&Self::of(&kernel))).into_owned();
-            Ok(Outputs::default().with_value("kernel", known).with_value("outcome", kernel.release))
-        };
-        let mut plan = Plan::new();
-        let step = plan.add(Step::new("kernel", 1, reference, run).parameter("tree", files.key()));
-        let outputs = plan.run(context)?;
-        serde_json::from_str(step.outputs(&outputs)?.value("kernel")?)
-            .map_err(|error| Error::Internal(format!("what a step recorded does not read back: {error}")))
-    }
-}
-
-fn lacks(codecs: Option<&[String]>, name: &str) -> bool {
-    codecs.is_some_and(|codecs| codecs.iter().all(|codec| codec != name))
 }
 
 impl KernelInput {
@@ -130,7 +77,8 @@ impl KernelInput {
         if let Reference::Directory(folder) = &parsed {
             let mut files = TreeInput::default();
             files.add_directory(folder, "")?;
-            return Ok(vec![Self::read(context, reference, files, &[], None, cache)?]);
+            files.hash(context, cache)?;
+            return Ok(vec![Self::read(context, reference, files, &[], None)?]);
         }
         let image = Media::from(context).open(&parsed)?;
         let documents = images_of(&image)?;
@@ -143,9 +91,10 @@ impl KernelInput {
             if several && !own.is_some_and(|own| wanted.contains(&own)) {
                 continue;
             }
-            let (files, created) = (flatten::below(context, &one, "")?, one.created());
+            let (mut files, created) = (flatten::below(context, &one, "")?, one.created());
+            files.hash(context, cache)?;
             let entrypoint = one.config.entrypoint();
-            let kernel = Self::read(context, reference, files, entrypoint, created, cache)?;
+            let kernel = Self::read(context, reference, files, entrypoint, created)?;
             // What an image of one platform says of itself may be the builder's: the kernel counts. In an
             // index it is what is looked at.
             if several && own != Some(kernel.architecture) {
@@ -164,15 +113,43 @@ impl KernelInput {
         Ok(kernels)
     }
 
+    /// Reads the kernel image that these files are.
+    pub fn of_files(context: &Context, reference: &str, files: TreeInput) -> Result<Self, Error> {
+        Self::read(context, reference, files, &[], None)
+    }
+
+    /// What is wrong with its own modules.
+    pub fn judge(&self, context: &Context) -> Result<Vec<Finding>, Error> {
+        let files = KernelFiles::of(&self.files.tree)
+            .map_err(|error| Error::Internal(format!("a kernel that was looked at: {error}")))?;
+        let mut findings = self.kernel.judge_own(context, &self.files.tree, &files.folder)?;
+        let folder = files.folder;
+        let (search, workers) = (Search::kmod(), &context.workers);
+        let mut tree = Tree::new();
+        for (path, entry) in self.files.tree.below(&folder) {
+            let below = path.get(folder.len()..).unwrap_or_default().trim_start_matches('/');
+            if !below.is_empty() {
+                tree.insert(below, entry.clone())
+                    .map_err(|source| Error::Tree { origin: self.reference.clone(), source })?;
+            }
+        }
+        let made = depmod(&tree, &Options { search, kernel: self.symbols.as_ref(), workers })
+            .map_err(|error| Problem::new(chain(&error)))?;
+        for mut finding in check::depmod::report(&made.issues).findings().to_vec() {
+            finding.path = finding.path.as_ref().map(|path| join(&folder, path));
+            finding.also.iter_mut().for_each(|path| *path = join(&folder, path));
+            findings.push(finding);
+        }
+        Ok(findings)
+    }
+
     fn read(
         context: &Context,
         reference: &str,
-        mut files: TreeInput,
+        files: TreeInput,
         entrypoint: &[String],
         created: Option<Epoch>,
-        cache: &StatCache,
     ) -> Result<Self, Error> {
-        files.hash(context, cache)?;
         let found = KernelFiles::of(&files.tree).map_err(|error| match error {
             KernelFilesError::Missing(_) => {
                 let paths: Vec<&str> = files.tree.iter().map(|(path, _)| path).collect();
@@ -189,19 +166,20 @@ impl KernelInput {
                 .hint("take the image of the kernel package with its modules, not the kernel alone")
                 .into());
         }
-        let kernel = Known::read(context, reference, &files, found.vmlinuz)?;
+        let origin = format!("`/{VMLINUZ}` of `{reference}`");
+        let digest = found.vmlinuz.digest().at("read", &origin)?;
+        let (kernel, symbols) = kernel_facts::read(context, found.vmlinuz, digest, &origin)?;
         if kernel.release != found.release {
             return Err(Problem::new(format!("kernel and modules of `{reference}` are not of one build"))
                 .detail(format!("the kernel is `{}` and looks for its modules by that name", kernel.release))
                 .detail(format!("the modules are for `{}`", found.release))
                 .into());
         }
-        let own = Architecture::ALL.into_iter().find(|own| own.go() == kernel.machine);
-        let architecture = own.ok_or_else(|| {
+        let architecture = kernel.architecture().ok_or_else(|| {
             Problem::new(format!("the kernel of `{reference}` is for {}", kernel.machine))
                 .detail("Talos runs on amd64 and arm64")
         })?;
-        Ok(Self { reference: reference.to_owned(), files, architecture, kernel, created })
+        Ok(Self { reference: reference.to_owned(), files, architecture, kernel, symbols, created })
     }
 }
 

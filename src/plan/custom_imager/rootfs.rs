@@ -111,7 +111,7 @@ pub fn exchanged<'p>(plan: &mut Plan<'p>, part: Part<'p>, unpacked: StepId, allo
         let archive = context.blob(input.blob("archive")?)?;
         let image = stock_image(&part, &archive)?;
         let made = modules(context, &part, &image, allow_missing)?;
-        let report = check::depmod::report(&made.issues);
+        let report = check::depmod::report(&made.issues).and(Report::new(part.kernel.kernel.judge_own(context, &made.tree, made.folder)?));
         if report.has_errors(&[]) {
             return Err(Error::Findings(Box::new(report)));
         }
@@ -131,7 +131,7 @@ pub fn exchanged<'p>(plan: &mut Plan<'p>, part: Part<'p>, unpacked: StepId, allo
             .with_value("exchange", exchange)
             .with_value("outcome", format!("{}, {} of it copied", size(done.image.size), size(done.copied))))
     };
-    let step = Step::new("rootfs", 1, format!("{} {}", part.architecture(), part.kernel.kernel.release), run)
+    let step = Step::new("rootfs", 2, format!("{} {}", part.architecture(), part.kernel.kernel.release), run)
         .parameter("kernel", part.kernel.files.key())
         .parameter("allow-missing", allow_missing)
         .needs(unpacked);
@@ -164,7 +164,8 @@ fn modules(
     })?;
     let files = KernelFiles::of(&part.kernel.files.tree)
         .map_err(|error| Error::Internal(format!("a kernel that was looked at: {error}")))?;
-    let input = Input { stock: &stock, kernel: &files, allow_missing, workers: &context.workers };
+    let symbols = part.kernel.symbols.as_ref();
+    let input = Input { stock: &stock, kernel: &files, symbols, allow_missing, workers: &context.workers };
     exchange(&input, &mut |content| plain(context, content)).map_err(|error| refused(part, error))
 }
 
@@ -258,7 +259,7 @@ fn warnings(part: &Part<'_>, made: &Exchanged) -> Vec<(String, Option<String>)> 
     }
     let judged = "symbols of the kernel itself were not judged".to_owned();
     match &made.symbols {
-        SymbolList::Real(_) => {}
+        SymbolList::Kernel | SymbolList::Real(_) => {}
         SymbolList::Stub(path) => warnings.push((
             format!("`/{path}` of kernel `{kernel}` lists no symbols: {judged}"),
             Some("put the build's `System.map` or `Module.symvers` into the kernel image".to_owned()),

@@ -18,7 +18,7 @@ use crate::talos::kind::Kind;
 use crate::talos::version::Architecture;
 
 /// The label with the Talos version that imager and installer images carry.
-pub(super) const VERSION_LABEL: &str = "alpha.talos.dev/version";
+pub(in crate::plan) const VERSION_LABEL: &str = "alpha.talos.dev/version";
 
 /// A boot asset on disk.
 #[derive(Debug, Clone)]

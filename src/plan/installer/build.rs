@@ -1,22 +1,23 @@
 //! All of it, in order: open, take out, check, make, write.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::assets::File;
 use super::base::Base;
 use super::compose::{self, Composer, Made};
-use super::prepare::{Inputs, Prepared};
+use super::prepare::{self, Prepared};
 use super::spec::{InstallerSpec, Output};
 use super::{assets, schematic, steps};
 use crate::archive::squashfs;
 use crate::archive::{Entry, Tree};
 use crate::base::fsio;
 use crate::base::units::size;
-use crate::base::{Activity, Content};
-use crate::check::Report;
+use crate::base::{Activity, Content, Epoch};
+use crate::check::{Checked, Report};
 use crate::image::document::Source as _;
 use crate::image::{Descriptor, MediaError};
 use crate::plan::assemble::{self, ImageOptions, LayerOptions};
@@ -57,37 +58,73 @@ pub struct Facts {
     pub extensions: Vec<String>,
 }
 
+/// What an installer is made of, all of it taken out.
+#[derive(Debug)]
+pub struct Inputs<'s> {
+    spec: Cow<'s, InstallerSpec>,
+    platforms: Vec<Prepared>,
+    splash: Option<File>,
+    /// The time of everything that is made.
+    epoch: Epoch,
+}
+
 /// Makes what `spec` asks for and writes it.
 pub fn build(spec: &InstallerSpec, context: &Context) -> Result<Built, Error> {
+    assemble(check(spec, context)?, context)
+}
+
+/// Takes out what an installer is made of, and judges it by every rule.
+pub fn check<'s>(spec: &'s InstallerSpec, context: &Context) -> Result<Checked<Inputs<'s>>, Error> {
     let spec = schematic::apply(spec, context)?;
-    let spec = spec.as_ref();
     let cache = StatCache::open(context.store.root().join("stat-cache"));
     let mut opened = Vec::new();
     for platform in &spec.platforms {
-        opened.push(Inputs::open(spec, context, &cache, platform)?);
+        opened.push(prepare::Inputs::open(&spec, context, &cache, platform)?);
     }
     let splash = match &spec.splash {
         Some(path) => Some(compose::splash(assets::local(&cache, path)?, path)?),
         None => None,
     };
-    let mut prepared = Vec::new();
+    let mut platforms = Vec::new();
     for inputs in opened {
-        prepared.push(Prepared::new(inputs)?);
+        platforms.push(Prepared::new(inputs)?);
     }
     // A cache that cannot be written costs time only.
     if let Err(error) = cache.save() {
         context.events.detail(error.to_string());
     }
     let mut report = Report::default();
-    for one in &mut prepared {
+    for one in &mut platforms {
         report = report.and(std::mem::take(&mut one.report));
     }
-    if report.has_errors(&spec.allow) {
-        return Err(Error::Findings(Box::new(report)));
-    }
-    room(spec, context, &prepared)?;
-    let newest = prepared.iter().filter_map(|one| one.newest).max();
+    let newest = platforms.iter().filter_map(|one| one.newest).max();
     let epoch = spec.epoch.or(newest).unwrap_or_default();
+    if !report.has_errors(&spec.allow) {
+        report = report.and(indexed(context, &platforms, epoch)?);
+    }
+    let allow = spec.allow.clone();
+    Checked::new(Inputs { spec, platforms, splash, epoch }, report, &allow).map_err(Error::Findings)
+}
+
+/// What is wrong with all modules together: what each needs of others is known when they are indexed. The index
+/// is kept, so that it is not made again.
+fn indexed(context: &Context, platforms: &[Prepared], epoch: Epoch) -> Result<Report, Error> {
+    let mut plan = Plan::new();
+    let with_modules = platforms.iter().filter(|one| one.modules.is_some());
+    let steps: Vec<StepId> = with_modules.map(|one| steps::modules_dep(&mut plan, one, epoch)).collect();
+    let outputs = plan.run(context)?;
+    let mut all = Report::default();
+    for step in steps {
+        all = all.and(steps::facts(step.outputs(&outputs)?, "report")?);
+    }
+    Ok(all)
+}
+
+/// Makes the installer of what was checked, and writes it.
+pub fn assemble(inputs: Checked<Inputs<'_>>, context: &Context) -> Result<Built, Error> {
+    let (Inputs { spec, platforms: prepared, splash, epoch }, report) = inputs.into_parts();
+    let spec = spec.as_ref();
+    room(spec, context, &prepared)?;
     let composers: Vec<Composer<'_>> =
         prepared.iter().map(|one| Composer::new(spec, one, epoch, splash.as_ref())).collect();
     let talos = prepared.first().map(|one| one.talos.clone());
@@ -96,11 +133,11 @@ pub fn build(spec: &InstallerSpec, context: &Context) -> Result<Built, Error> {
     let mut built = Built { written: Vec::new(), file: None, report, talos, facts };
     match &spec.output {
         Output::Installer(outputs) => {
-            built.written = images(spec, context, &composers, outputs, &mut built.report)?
+            built.written = images(spec, context, &composers, outputs)?
         }
         Output::Uki(path) | Output::Initramfs(path) | Output::Kernel(path) | Output::Cmdline(path) => {
             let one = composers.first().ok_or_else(|| Problem::usage("no platform is asked for"))?;
-            file(spec, context, one, path, &mut built.report)?;
+            file(spec, context, one, path)?;
             built.file = Some(path.clone());
         }
     }
@@ -159,14 +196,6 @@ impl Steps {
             firmware: self.firmware.and_then(|_| inputs.next()),
         }
     }
-
-    /// What was found wrong with the modules.
-    fn report(&self, outputs: &[Outputs]) -> Result<Report, Error> {
-        match self.modules_dep {
-            Some(step) => steps::facts(step.outputs(outputs)?, "report"),
-            None => Ok(Report::default()),
-        }
-    }
 }
 
 /// How the squashfs image of each extension is written.
@@ -184,7 +213,6 @@ fn images(
     context: &Context,
     composers: &[Composer<'_>],
     outputs: &[String],
-    report: &mut Report,
 ) -> Result<Vec<Written>, Error> {
     let own = composers.iter().find_map(|one| Some(one.prepared.base.as_ref()?.format));
     let format = spec.format.or(own).unwrap_or_default();
@@ -198,13 +226,12 @@ fn images(
     let image_options = ImageOptions { format, epoch, labels: BTreeMap::new(), annotations: BTreeMap::new() };
     let options: Vec<Vec<squashfs::Options>> = composers.iter().map(options).collect();
     let mut plan = Plan::new();
-    let mut made = Vec::new();
     let mut images = Vec::new();
     for (composer, options) in composers.iter().zip(&options) {
         let prepared = composer.prepared;
         let base = prepared.base.as_ref().ok_or_else(|| Error::Internal("an image without a base".into()))?;
-        let steps = Arc::new(Steps::add(&mut plan, composer, options));
-        let assets = assets_layer(&mut plan, composer, Arc::clone(&steps), layer_options);
+        let steps = Steps::add(&mut plan, composer, options);
+        let assets = assets_layer(&mut plan, composer, steps, layer_options);
         let mut layers = vec![(assets, "talosmith: boot assets")];
         if let Some(overlay) = &prepared.overlay {
             let subject = format!("overlay {}", prepared.platform);
@@ -214,16 +241,9 @@ fn images(
         let image =
             assemble::image_on(&mut plan, &prepared.platform, Some(&base.on), &layers, &image_options);
         images.push((image, &prepared.platform));
-        made.push(steps);
     }
     let index = (images.len() > 1).then(|| assemble::index(&mut plan, &images, &image_options));
     let results = plan.run(context)?;
-    for steps in &made {
-        *report = std::mem::take(report).and(steps.report(&results)?);
-    }
-    if report.has_errors(&spec.allow) {
-        return Err(Error::Findings(Box::new(std::mem::take(report))));
-    }
     let sets = Sets::collect(context, &results, &images, index)?;
     let bases: Vec<&Base> = composers.iter().filter_map(|one| one.prepared.base.as_ref()).collect();
     // The base's layers stay where they are until a target wants them.
@@ -242,7 +262,7 @@ fn images(
 fn assets_layer<'p>(
     plan: &mut Plan<'p>,
     composer: &'p Composer<'p>,
-    steps: Arc<Steps>,
+    steps: Steps,
     options: LayerOptions,
 ) -> StepId {
     let prepared = composer.prepared;
@@ -279,7 +299,6 @@ fn file(
     context: &Context,
     composer: &Composer<'_>,
     path: &Path,
-    report: &mut Report,
 ) -> Result<(), Error> {
     let prepared = composer.prepared;
     let content = match &spec.output {
@@ -290,10 +309,6 @@ fn file(
             let mut plan = Plan::new();
             let steps = Steps::add(&mut plan, composer, &options);
             let results = plan.run(context)?;
-            *report = std::mem::take(report).and(steps.report(&results)?);
-            if report.has_errors(&spec.allow) {
-                return Err(Error::Findings(Box::new(std::mem::take(report))));
-            }
             let inputs: Vec<&Outputs> =
                 steps.ids().map(|step| step.outputs(&results)).collect::<Result<_, _>>()?;
             let initramfs = composer.initramfs(context, &steps.made(&inputs))?;

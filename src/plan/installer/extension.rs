@@ -1,9 +1,11 @@
 //! An extension, taken out of its image or folder and judged.
 
+use std::collections::BTreeMap;
+
 use super::source::{Source, image_for};
 use crate::archive::TreeError;
 use crate::archive::tree::{Entry, join};
-use crate::base::{Content, Epoch};
+use crate::base::{Content, Digest, Epoch};
 use crate::check::{self, Code, ExtensionInput, Report};
 use crate::image::Platform;
 use crate::plan::check::wrong_kind;
@@ -34,6 +36,8 @@ pub(super) struct Extension {
     pub(super) rootfs: TreeInput,
     /// The attributes of the root directory.
     pub(super) root: Entry,
+    /// The layers that the paths of its image came from.
+    pub(super) layers: BTreeMap<String, Digest>,
     /// What the checks found.
     pub(super) report: Report,
     /// When it was made.
@@ -126,7 +130,8 @@ impl Extension {
         (root.uid, root.gid, root.mtime) = (0, 0, 0);
         let mut rootfs = files.below(ROOTFS)?;
         extension::normalise(&mut rootfs.tree, true);
-        Ok(Self { reference: reference.to_owned(), manifest, rootfs, root, report, created })
+        let layers = files.layers;
+        Ok(Self { reference: reference.to_owned(), manifest, rootfs, root, layers, report, created })
     }
 
     /// `name 1.0.0`, or how the user named it where the manifest says nothing.

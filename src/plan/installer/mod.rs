@@ -33,7 +33,8 @@ pub mod spec;
 mod steps;
 
 pub use assets::AssetFiles;
-pub use build::{Built, build};
+pub(super) use assets::VERSION_LABEL;
+pub use build::{Built, Inputs, assemble, build, check};
 pub use packed::pack;
 pub use prepare::version_of;
 pub use spec::{ExtensionSource, InstallerSpec, Names, Output, OverlaySpec};

@@ -1,28 +1,32 @@
 //! All that an installer of one platform is made of, taken out and checked.
 
-use super::assets::{Assets, VERSION_LABEL};
+use super::assets::{Assets, File, VERSION_LABEL};
 use super::base::Base;
 use super::extension::Extension;
 use super::overlay;
 use super::source::{Source, image_for_or_any};
 use super::spec::{ExtensionSource, InstallerSpec, Output};
-use super::steps::{self, BaseFacts, KernelCodecs, KernelFacts};
+use super::steps::{self, BaseFacts};
 use crate::archive::Tree;
 use crate::base::{Content, Epoch, chain};
 use crate::check::installer::{self as check, InstallerInput};
-use crate::check::{Finding, Report};
+use crate::check::kernel::{REPLACED, not_enforced};
+use crate::check::{Code, Finding, Report};
 use crate::image::Platform;
+use crate::kmod::depmod::KernelSymbols;
 use crate::plan::error::{Error, Problem};
 use crate::plan::extension::for_platform;
 use crate::plan::flatten;
+use crate::plan::kernel_facts::{self, KernelCodecs, KernelFacts};
 use crate::plan::run::{Context, Plan};
 use crate::plan::stat_cache::StatCache;
+use crate::plan::step::StepId;
 use crate::plan::tree_input::TreeInput;
 use crate::talos::extension::modules_dir;
 use crate::talos::initramfs::{merge_firmware, split};
 use crate::talos::installer::{Asset, Official, assets};
 use crate::talos::version::{Architecture, Feature, Tag};
-use crate::talos::{Cmdline, cmdline, modules_dep, virtual_extension};
+use crate::talos::{Cmdline, Enforcement, cmdline, modules_dep, virtual_extension};
 
 /// The version that an imager or installer says it is of.
 pub fn version_of(context: &Context, reference: &str) -> Result<Option<String>, Error> {
@@ -140,6 +144,8 @@ pub(super) struct Prepared {
     pub(super) talos: Tag,
     pub(super) assets: Assets,
     pub(super) kernel: Option<KernelFacts>,
+    /// What the kernel exports, where an extension has modules.
+    pub(super) symbols: Option<KernelSymbols>,
     pub(super) initramfs: Option<BaseFacts>,
     pub(super) base: Option<Base>,
     /// The layer of a board's overlay.
@@ -202,13 +208,15 @@ impl Prepared {
         }
         let base = base.as_ref().map(|(source, reference)| Base::read(context, source, reference, platform));
         let base = base.transpose()?;
-        let boot = read_assets(spec, context, &talos, &assets, &extensions)?;
+        let boot = read_assets(spec, context, &talos, &cmdline, &assets, &extensions)?;
         if let Some(boot) = &boot {
-            boot.kernel.check(assets.get(Asset::Kernel)?, architecture, needed.contains(&Asset::Stub))?;
+            fits(&boot.kernel, assets.get(Asset::Kernel)?, architecture, needed.contains(&Asset::Stub))?;
         }
-        let (kernel, initramfs, modules) = match boot {
-            Some(BootFacts { kernel, initramfs, modules }) => (Some(kernel), Some(initramfs), modules),
-            None => (None, None, None),
+        let (kernel, symbols, initramfs, modules, verdicts) = match boot {
+            Some(BootFacts { kernel, symbols, initramfs, modules, verdicts }) => {
+                (Some(kernel), symbols, Some(initramfs), modules, verdicts)
+            }
+            None => (None, None, None, None, Vec::new()),
         };
         let created = extensions.iter().map(|extension| extension.created);
         let newest =
@@ -219,6 +227,7 @@ impl Prepared {
             cmdline,
             assets,
             kernel,
+            symbols,
             initramfs,
             base,
             overlay,
@@ -231,12 +240,18 @@ impl Prepared {
             report: Report::default(),
             talos,
         };
-        prepared.judge(spec, &extensions, label.as_deref());
+        prepared.judge(spec, &extensions, verdicts, label.as_deref());
         prepared.split(extensions)?;
         Ok(prepared)
     }
 
-    fn judge(&mut self, spec: &InstallerSpec, extensions: &[Extension], label: Option<&str>) {
+    fn judge(
+        &mut self,
+        spec: &InstallerSpec,
+        extensions: &[Extension],
+        verdicts: Vec<Finding>,
+        label: Option<&str>,
+    ) {
         let members: Vec<_> = extensions
             .iter()
             .map(|extension| check::Member {
@@ -261,9 +276,11 @@ impl Prepared {
             extensions: &members,
             upstream_names: spec.names == super::spec::Names::Upstream,
         });
-        let own: Vec<Finding> =
-            extensions.iter().flat_map(|extension| extension.report.findings()).cloned().collect();
-        self.report = Report::new(own).and(report);
+        // Where the kernel is known, it is asked.
+        let replaced: &[Code] = if self.kernel.is_some() { &REPLACED } else { &[] };
+        let own = extensions.iter().flat_map(|extension| extension.report.findings());
+        let own = own.filter(|finding| !replaced.contains(&finding.code)).cloned();
+        self.report = Report::new(own.chain(verdicts).collect()).and(report);
     }
 
     /// What has to be decompressed at boot, and what the kernel says that it can.
@@ -341,15 +358,37 @@ fn cmdline(
 /// What was read of kernel and initramfs.
 struct BootFacts {
     kernel: KernelFacts,
+    symbols: Option<KernelSymbols>,
     initramfs: BaseFacts,
     modules: Option<TreeInput>,
+    /// What the kernel makes of the extensions' modules.
+    verdicts: Vec<Finding>,
 }
 
-/// Reads kernel and initramfs, side by side.
+/// Whether a kernel is for this architecture and, if it goes into a unified kernel image, can be started by
+/// firmware.
+fn fits(kernel: &KernelFacts, file: &File, wanted: Architecture, starts: bool) -> Result<(), Error> {
+    if kernel.machine != wanted.go() {
+        return Err(Problem::new(format!(
+            "the kernel {} is for {}, and the installer for {wanted}",
+            file.origin, kernel.machine
+        ))
+        .into());
+    }
+    if starts && !kernel.efi {
+        return Err(Problem::new(format!("the kernel {} has no EFI stub", file.origin))
+            .hint("build it with `CONFIG_EFI_STUB`: a unified kernel image starts it by that")
+            .into());
+    }
+    Ok(())
+}
+
+/// Reads kernel and initramfs side by side and, as soon as the kernel's keys are known, verifies modules.
 fn read_assets(
     spec: &InstallerSpec,
     context: &Context,
     talos: &Tag,
+    cmdline: &Cmdline,
     assets: &Assets,
     extensions: &[Extension],
 ) -> Result<Option<BootFacts>, Error> {
@@ -362,14 +401,34 @@ fn read_assets(
     let folder = modules_dep::is_needed(&trees, &version).then(|| modules_dir(&version));
     let (kernel, initramfs) = (assets.get(Asset::Kernel)?, assets.get(Asset::Initramfs)?);
     let mut plan = Plan::new();
-    let facts = steps::kernel(&mut plan, kernel);
+    let facts = kernel_facts::add(&mut plan, &kernel.content, kernel.digest, &kernel.origin);
     let base = steps::base(&mut plan, initramfs, folder);
+    let with_modules = extensions.iter().filter(|one| one.rootfs.tree.get(modules_dir(&version)).is_some());
+    let verified: Vec<(&Extension, StepId)> = with_modules
+        .map(|one| (one, steps::verified(&mut plan, facts, one, talos, cmdline)))
+        .collect();
     let outputs = plan.run(context)?;
-    let base = base.outputs(&outputs)?;
+    let (facts, base) = (facts.outputs(&outputs)?, base.outputs(&outputs)?);
     let modules = folder.map(|_| flatten::tree(context, base, &initramfs.origin)).transpose()?;
+    let kernel = kernel_facts::facts(facts)?;
+    let mut verdicts = Vec::new();
+    if !verified.is_empty() {
+        let enforcement = Enforcement::of(kernel.signatures, &version, Some(cmdline.as_str()));
+        verdicts.extend(not_enforced(&enforcement));
+    }
+    for (extension, step) in verified {
+        let report: Report = steps::facts(step.outputs(&outputs)?, "report")?;
+        let mut found = steps::in_rootfs(report.findings().to_vec(), &extension.reference);
+        for finding in &mut found {
+            finding.layer = finding.path.as_deref().and_then(|path| extension.layers.get(path)).copied();
+        }
+        verdicts.extend(found);
+    }
     Ok(Some(BootFacts {
-        kernel: steps::facts(facts.outputs(&outputs)?, "kernel")?,
+        kernel,
+        symbols: folder.map(|_| kernel_facts::symbols(context, facts)).transpose()?.flatten(),
         initramfs: steps::facts(base, "base")?,
         modules,
+        verdicts,
     }))
 }

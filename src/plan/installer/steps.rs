@@ -1,95 +1,68 @@
 //! The steps between what was taken out and what is composed: each is cached by what goes in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 
 use super::assets::File;
-use super::prepare::Prepared;
+use super::extension::Extension;
+use super::prepare::{Member, Prepared};
 use crate::archive::Tree;
 use crate::archive::squashfs::{self, Image, Options};
 use crate::archive::tree::{Entry, join};
-use crate::base::units::size;
+use crate::base::units::{count, size};
 use crate::base::{Activity, Content, Epoch, chain, json};
-use crate::boot::Kernel;
-use crate::check::{self, Report};
+use crate::check::{self, Finding, Report};
 use crate::image::Descriptor;
 use crate::kmod::abridge;
 use crate::kmod::depmod::Issue;
+use crate::pki::TrustedKeys;
 use crate::plan::error::{Error, Problem};
 use crate::plan::flatten::{Sink, packed_tree};
+use crate::plan::kernel_facts;
 use crate::plan::run::{Context, Plan};
 use crate::plan::squashfs::squashfs;
 use crate::plan::step::{Outputs, Step, StepId};
 use crate::plan::tree_input::TreeInput;
-use crate::talos;
-use crate::talos::extension::modules_dir;
+use crate::talos::extension::{ROOTFS as ROOTFS_FOLDER, modules_dir};
+use crate::talos::installer::Asset;
 use crate::talos::initramfs::firmware_segment;
 use crate::talos::initramfs::overview::{Overview, ROOTFS};
-use crate::talos::modules_dep::Input;
-use crate::talos::version::{Architecture, Feature, Tag};
+use crate::talos::modules_dep::{Input, ModulesDep};
+use crate::talos::version::{Feature, Tag};
+use crate::talos::{self, Cmdline, Enforcement};
 
 /// A blob of no registered type.
 const BYTES: &str = "application/octet-stream";
 
-/// What is asked of a kernel.
-#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
-pub(super) struct KernelFacts {
-    /// `uname -r`.
-    pub(super) release: String,
-    /// The machine that it runs on.
-    pub(super) machine: String,
-    /// Whether firmware can start it.
-    pub(super) efi: bool,
-    /// Codecs of initramfs and squashfs images that it was built with; `None` if it does not say.
-    pub(super) codecs: Option<KernelCodecs>,
-}
-
-impl KernelFacts {
-    /// Whether it is for this architecture and, if it goes into a unified kernel image, can be started by
-    /// firmware.
-    pub(super) fn check(&self, file: &File, wanted: Architecture, starts: bool) -> Result<(), Error> {
-        if self.machine != wanted.go() {
-            return Err(Problem::new(format!(
-                "the kernel {} is for {}, and the installer for {wanted}",
-                file.origin, self.machine
-            ))
-            .into());
-        }
-        if starts && !self.efi {
-            return Err(Problem::new(format!("the kernel {} has no EFI stub", file.origin))
-                .hint("build it with `CONFIG_EFI_STUB`: a unified kernel image starts it by that")
-                .into());
-        }
-        Ok(())
-    }
-}
-
-/// See [`KernelFacts::codecs`].
-#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
-pub(super) struct KernelCodecs {
-    pub(super) initramfs: Vec<String>,
-    pub(super) squashfs: Vec<String>,
-}
-
-/// Adds the step that reads a kernel.
-pub(super) fn kernel<'p>(plan: &mut Plan<'p>, file: &'p File) -> StepId {
-    let run = move |_: &Context, _: &Activity, _: &[&Outputs]| {
-        let kernel = Kernel::read(&file.content).map_err(|error| {
-            Problem::new(format!("the kernel {} cannot be used", file.origin)).detail(chain(&error))
-        })?;
-        let facts = KernelFacts {
-            release: kernel.release.clone(),
-            machine: kernel.machine.to_string(),
-            efi: kernel.efi_stub == Some(kernel.machine),
-            codecs: kernel.config.as_ref().map(|config| KernelCodecs {
-                initramfs: config.initramfs_codecs().iter().map(ToString::to_string).collect(),
-                squashfs: config.squashfs_codecs().iter().map(ToString::to_string).collect(),
-            }),
+/// Adds the step that verifies the modules of an extension, and asks what the kernel makes of them. `kernel` is
+/// the step that read it.
+pub(super) fn verified<'p>(
+    plan: &mut Plan<'p>,
+    kernel: StepId,
+    extension: &'p Extension,
+    talos: &'p Tag,
+    cmdline: &'p Cmdline,
+) -> StepId {
+    let run = move |context: &Context, _: &Activity, inputs: &[&Outputs]| {
+        let kernel = inputs.first().ok_or_else(|| Error::Internal("a step has no input".to_owned()))?;
+        let (facts, version) = (kernel_facts::facts(kernel)?, talos.version());
+        let keys = facts.keys()?;
+        let enforcement = Enforcement::of(facts.signatures, &version, Some(cmdline.as_str()));
+        let folder = join(modules_dir(&version), &facts.release);
+        let modules = check::kernel::read(&extension.rootfs.tree, &folder, &keys, &context.workers)?;
+        let findings = match facts.input(&keys, &enforcement) {
+            Some(input) => check::kernel::modules(&modules, &input),
+            None => Vec::new(),
         };
-        Ok(Outputs::default().with_value("kernel", text(&facts)).with_value("outcome", facts.release))
+        Ok(Outputs::default()
+            .with_value("report", text(&Report::new(findings)))
+            .with_value("outcome", count(modules.len(), "module")))
     };
-    let step = Step::new("kernel", 1, file.origin.as_str(), run).parameter("kernel", file.digest);
-    plan.add(step.total(file.content.len()))
+    let step = Step::new("modules", 1, extension.name(), run)
+        .parameter("rootfs", extension.rootfs.key())
+        .parameter("talos", talos.version())
+        .parameter("cmdline", cmdline.as_str());
+    plan.add(step.needs(kernel))
 }
 
 /// Adds the step that reads the base's initramfs in one pass and, where `folder` is given, takes that folder
@@ -109,13 +82,17 @@ pub(super) fn base<'p>(plan: &mut Plan<'p>, file: &'p File, folder: Option<&'sta
         let overview = Overview::read(&file.content, &mut keep).map_err(|error| unusable(file, &error))?;
         progress.advance(file.content.len());
         let rootfs = overview.rootfs.as_ref().ok_or_else(|| no_rootfs(file))?;
-        let facts = BaseFacts {
+        let mut facts = BaseFacts {
+            firmware: overview.firmware.keys().cloned().collect(),
             codecs: overview.codecs().iter().map(|codec| codec.name().to_owned()).collect(),
             rootfs: rootfs.compressor.map(str::to_owned),
         };
         let outputs = match (folder, &rootfs.content) {
             (Some(folder), Some(content)) => {
                 let image = Image::open(content).map_err(|error| unusable(file, &error))?;
+                for folder in FIRMWARE {
+                    facts.firmware.extend(files_below(&image, folder).map_err(|error| unusable(file, &error))?);
+                }
                 packed_tree(context, |sink| {
                     let mut sink = |reader: &mut dyn Read, size: u64| without_code(reader, size, sink);
                     let tree = squashfs::read_tree(&image, folder, &context.workers, &mut sink);
@@ -127,7 +104,7 @@ pub(super) fn base<'p>(plan: &mut Plan<'p>, file: &'p File, folder: Option<&'sta
         };
         Ok(outputs.with_value("base", text(&facts)))
     };
-    let step = Step::new("initramfs", 2, file.origin.as_str(), run);
+    let step = Step::new("initramfs", 3, file.origin.as_str(), run);
     plan.add(
         step.parameter("initramfs", file.digest)
             .parameter("folder", folder.unwrap_or_default())
@@ -157,6 +134,23 @@ pub(super) struct BaseFacts {
     pub(super) codecs: Vec<String>,
     /// The compressor of its `rootfs.sqsh`.
     pub(super) rootfs: Option<String>,
+    /// Paths of the firmware in it and, where modules were asked for, in `rootfs.sqsh`.
+    pub(super) firmware: Vec<String>,
+}
+
+/// Where firmware lies: since Talos 1.10, and before.
+const FIRMWARE: [&str; 2] = ["usr/lib/firmware", "lib/firmware"];
+
+/// Paths of what is no folder below `folder`; none if there is no such folder.
+fn files_below(image: &Image, folder: &str) -> Result<Vec<String>, squashfs::ReadError> {
+    match image.list(folder) {
+        Ok(nodes) => {
+            let files = nodes.into_iter().filter(|node| !node.entry.is_directory());
+            Ok(files.map(|node| node.path).collect())
+        }
+        Err(squashfs::ReadError::Missing(_)) => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
 }
 
 fn unusable(file: &File, error: &(dyn std::error::Error + 'static)) -> Error {
@@ -203,7 +197,7 @@ pub(super) fn modules_dep<'p>(plan: &mut Plan<'p>, prepared: &'p Prepared, epoch
             base,
             extensions: &extensions,
             talos: &version,
-            kernel: None,
+            kernel: prepared.symbols.as_ref(),
             workers: &context.workers,
         })
         .map_err(|error| Problem::new(chain(&error)))?;
@@ -219,7 +213,12 @@ pub(super) fn modules_dep<'p>(plan: &mut Plan<'p>, prepared: &'p Prepared, epoch
         for finding in &mut findings {
             let owner = finding.path.as_deref().and_then(owner);
             finding.image = owner.map(|member| member.extension.reference.clone());
-            finding.path = finding.path.as_ref().map(|path| format!("rootfs/{}", join(&folder, path)));
+            finding.path = finding.path.as_ref().map(|path| join(ROOTFS_FOLDER, &join(&folder, path)));
+            finding.also.iter_mut().for_each(|path| *path = join(ROOTFS_FOLDER, &join(&folder, path)));
+        }
+        for member in &prepared.members {
+            let wishes = wishes(context, prepared, member, &made, &folder)?;
+            findings.extend(in_rootfs(wishes, &member.extension.reference));
         }
         let report = Report::new(findings);
         let input = TreeInput::of(made.rootfs, BTreeMap::new());
@@ -237,12 +236,44 @@ pub(super) fn modules_dep<'p>(plan: &mut Plan<'p>, prepared: &'p Prepared, epoch
         .map(|member| format!("{} {}", member.extension.name(), member.rest.key()))
         .collect();
     let base = prepared.modules.as_ref().map(|modules| modules.key().to_string()).unwrap_or_default();
-    let step = Step::new("modules.dep", 1, prepared.platform.to_string(), run)
+    let step = Step::new("modules.dep", 2, prepared.platform.to_string(), run)
         .parameter("base", base)
         .parameter("extensions", keys.join("\n"))
+        .parameter("kernel", prepared.assets.get(Asset::Kernel).map(|kernel| kernel.digest.to_string()).unwrap_or_default())
+        .parameter("firmware", prepared.firmware.key())
         .parameter("talos", prepared.talos.version())
         .parameter("epoch", epoch.seconds());
     plan.add(step)
+}
+
+/// What the modules of an extension would like to have beside them, and neither base nor extensions have.
+fn wishes(
+    context: &Context,
+    prepared: &Prepared,
+    member: &Member,
+    made: &ModulesDep,
+    folder: &str,
+) -> Result<Vec<Finding>, Error> {
+    // Without keys nothing is verified: that was done before.
+    let keys = TrustedKeys::default();
+    let modules = check::kernel::read(&member.rest.tree, folder, &keys, &context.workers)?;
+    let base = prepared.initramfs.iter().flat_map(|base| &base.firmware).map(String::as_str);
+    let own = prepared.firmware.tree.iter().map(|(path, _)| path);
+    let below = |path: &'_ str| FIRMWARE.iter().find_map(|folder| path.strip_prefix(folder)).map(str::to_owned);
+    let firmware: BTreeSet<String> = base.chain(own).filter_map(below).collect();
+    // As the kernel looks for it: plain, and compressed where it was built for that.
+    let has = |path: &str| ["", ".zst", ".xz"].iter().any(|ending| firmware.contains(&format!("/{path}{ending}")));
+    Ok(check::kernel::wishes(&modules, &|name| made.names.contains(name), &has))
+}
+
+/// Findings about the root file system of an extension, with the paths of its image.
+pub(super) fn in_rootfs(mut findings: Vec<Finding>, reference: &str) -> Vec<Finding> {
+    for finding in &mut findings {
+        finding.image = Some(reference.to_owned());
+        finding.path = finding.path.as_ref().map(|path| join(ROOTFS_FOLDER, path));
+        finding.also.iter_mut().for_each(|path| *path = join(ROOTFS_FOLDER, path));
+    }
+    findings
 }
 
 /// Adds the step that compresses the firmware of all extensions.

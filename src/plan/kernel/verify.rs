@@ -15,7 +15,7 @@ use crate::base::{Content, Digest, chain};
 use crate::boot::{Kernel, Machine as BootMachine};
 use crate::kmod::signature::{self, Verdict};
 use crate::kmod::{Compression, Machine, ModuleError, ModuleFacts, SignatureState, unpack};
-use crate::pki::SignerId;
+use crate::pki::{Cause, SignerId};
 use crate::plan::error::{Error, Problem};
 use crate::plan::run::Context;
 use crate::talos::custom_imager::kernel::{KernelFiles, MODULES};
@@ -236,7 +236,10 @@ fn judge_module(file: &File<'_>, machine: Machine, kernel: &Kernel) -> io::Resul
     Ok(match signature::verify(content, &facts.signature, &kernel.keys)? {
         Verdict::Trusted { .. } => None,
         Verdict::UnknownKey { signer } => Some((signed_by(&signer), true)),
-        Verdict::Wrong { signer } => {
+        Verdict::Wrong { signer, cause: Cause::Content } => {
+            Some((format!("changed after it was {}", signed_by(&signer)), false))
+        }
+        Verdict::Wrong { signer, cause: Cause::Key | Cause::Unknown } => {
             Some((format!("{}, whose key in the kernel is another", signed_by(&signer)), true))
         }
         Verdict::Unsigned => Some(("not signed".to_owned(), false)),
@@ -290,7 +293,7 @@ fn unfit(bundle: &Bundle, faults: &[Fault]) -> Error {
     let any = |word: &str| faults.iter().any(|fault| fault.what.contains(word));
     let hint = if any("program for") || any("module for") {
         FOREIGN_BASE
-    } else if any("not signed") {
+    } else if any("not signed") || any("changed after") {
         "the package must sign its modules by the kernel's `scripts/sign-file` or `modules_install`, and nothing may strip them afterwards"
     } else {
         "the package must be built against the stage that builds this kernel"

@@ -30,6 +30,8 @@ pub struct Input<'a> {
     pub stock: &'a Tree,
     /// The other kernel.
     pub kernel: &'a KernelFiles<'a>,
+    /// What it exports by its own tables; without, the lists in its image are asked.
+    pub symbols: Option<&'a KernelSymbols>,
     /// Modules that the kernel does not have are left out.
     pub allow_missing: bool,
     /// The threads that read.
@@ -60,6 +62,8 @@ pub struct Exchanged {
 /// The list of the kernel's symbols.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SymbolList {
+    /// The kernel's own tables.
+    Kernel,
     /// This one.
     Real(String),
     /// The kernel image has only lists without symbols, as Debian's `System.map`.
@@ -128,8 +132,12 @@ pub fn exchange(
     let stock = join(folder, &stock_release);
     let release = &input.kernel.release;
     let Taken { files, built_in, missing } = take(input, &stock, unpack)?;
-    let kernel = symbols(input.kernel)?;
-    let options = Options { search: Search::kmod(), kernel: kernel.1.as_ref(), workers: input.workers };
+    let (list, listed) = match input.symbols {
+        Some(_) => (SymbolList::Kernel, None),
+        None => symbols(input.kernel)?,
+    };
+    let known = input.symbols.or(listed.as_ref());
+    let options = Options { search: Search::kmod(), kernel: known, workers: input.workers };
     let index = depmod(&files, &options)?;
     let modules = files.iter().filter(|(path, _)| is_module(path)).count();
     let mut tree = Tree::new();
@@ -147,7 +155,7 @@ pub fn exchange(
         tree.insert(&place(name), Entry { kind: Kind::File(Content::memory(bytes)), ..like })?;
     }
     let issues = index.issues;
-    Ok(Exchanged { folder, tree, stock_release, modules, built_in, missing, symbols: kernel.0, issues })
+    Ok(Exchanged { folder, tree, stock_release, modules, built_in, missing, symbols: list, issues })
 }
 
 /// Where the stock image has modules, and for which release.

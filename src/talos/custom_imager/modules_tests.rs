@@ -38,7 +38,7 @@ fn kernel(files: &[(&str, &[u8])]) -> Tree {
 fn run(stock: &Tree, kernel: &Tree, allow_missing: bool) -> Result<Exchanged, ModulesError> {
     let files = KernelFiles::of(kernel).unwrap();
     let workers = Workers::new(1);
-    let input = Input { stock, kernel: &files, allow_missing, workers: &workers };
+    let input = Input { stock, kernel: &files, symbols: None, allow_missing, workers: &workers };
     exchange(&input, &mut |content| {
         let mut bytes = Vec::new();
         crate::kmod::unpack(content, &mut bytes)?;

@@ -62,7 +62,8 @@ impl Scene {
 
     fn calculated(&self, words: &[&str]) -> Depmod {
         let (search, workers) = (Search::new(words).unwrap(), Workers::default());
-        depmod(&self.tree.tree, &Options { search, kernel: None, workers: &workers }).unwrap()
+        depmod(&self.tree.tree, &Options { search, kernel: None, of_kernel: None, workers: &workers })
+            .unwrap()
     }
 
     fn ours(&self, words: &[&str]) -> Files {
@@ -163,7 +164,7 @@ fn the_modules_of_a_kernel_have_no_faults_against_its_own_symbols_and_each_other
     let kernel = KernelSymbols::parse(&symbols).unwrap();
     let (search, workers) = (Search::talos(), Workers::default());
     let scene = with_user(folder.path());
-    let options = Options { search, kernel: Some(&kernel), workers: &workers };
+    let options = Options { search, kernel: Some(&kernel), of_kernel: None, workers: &workers };
     let issues = depmod(&scene.tree.tree, &options).unwrap().issues;
     let hidden = Issue::Hidden {
         path: "kernel/drivers/net/dummy.ko".to_owned(),

@@ -51,13 +51,11 @@ pub fn finding(issue: &Issue) -> Finding {
         Issue::Unresolved { symbols, .. } => unresolved(about, symbols),
         Issue::NoDependency { path, needs } => missing(needs, path, 0),
         Issue::Version { symbol, exporter, wanted, exported, .. } => {
-            let by = exporter.as_deref().map_or("the kernel".to_owned(), |path| format!("`{}`", file_name(path)));
-            about(
-                Code::ModuleSymbolVersion,
-                &format!("disagrees with {by} about the version of `{symbol}`"),
-            )
-            .expected(format!("CRC 0x{exported:08x}"), format!("0x{wanted:08x}"))
-            .hint("build kernel and modules together")
+            let by =
+                exporter.as_deref().map_or("the kernel".to_owned(), |path| format!("`{}`", file_name(path)));
+            about(Code::ModuleSymbolVersion, &format!("disagrees with {by} about the version of `{symbol}`"))
+                .expected(format!("CRC 0x{exported:08x}"), format!("0x{wanted:08x}"))
+                .hint("build kernel and modules together")
         }
         Issue::BuiltIn { .. } => about(Code::ModuleBuiltIn, "has the name of one that is built in")
             .hint("leave it out, or use a kernel that has it as a module"),

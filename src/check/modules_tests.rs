@@ -168,6 +168,16 @@ fn every_rule_of_the_table_finds_something_or_is_plugged_in_elsewhere() {
         Code::ManifestVersionShape,
         Code::ServiceInvalid,
         Code::ServiceUnknownKey,
+        // Those of `super::kernel`, with their tests there and in tests/module_checks.rs.
+        Code::LayerList,
+        Code::ModuleNotFound,
+        Code::ModuleKey,
+        Code::ModuleSignature,
+        Code::ModuleSignatureUnknown,
+        Code::VersionMagic,
+        Code::SoftDependency,
+        Code::FirmwareMissing,
+        Code::NotEnforced,
         // Those of `super::installer`, with their tests there.
         Code::BaseKind,
         Code::ImagerVersion,

@@ -35,7 +35,8 @@ pub fn depmod(
 ) -> Result<Indexed, Error> {
     let mut input = TreeInput::default();
     input.add_directory(folder, "")?;
-    let found = calculate(&input.tree, &Options { search, kernel, workers: &context.workers })?;
+    let found =
+        calculate(&input.tree, &Options { search, kernel, of_kernel: None, workers: &context.workers })?;
     Ok(Indexed {
         folder: folder.to_owned(),
         files: found.files,

@@ -12,7 +12,7 @@ use super::version::Version;
 use crate::archive::tree::{Entry, Kind, file_name, join};
 use crate::archive::{Tree, TreeError};
 use crate::base::{Content, Workers};
-use crate::kmod::depmod::{Issue, KernelSymbols, Options, Search};
+use crate::kmod::depmod::{Issue, KernelSymbols, OfKernel, Options, Search};
 use crate::kmod::{DepmodError, depmod};
 
 /// The extension's name.
@@ -104,9 +104,18 @@ pub fn is_needed(extensions: &[(&str, &Tree)], talos: &Version) -> bool {
 /// Makes the extension.
 pub fn modules_dep(input: &Input<'_>) -> Result<ModulesDep, ModulesDepError> {
     let (modules, release) = combined(input)?;
-    let options = Options { search: Search::talos(), kernel: input.kernel, workers: input.workers };
-    let index = depmod(&modules, &options)?;
     let folder = join(modules_dir(input.talos), &release);
+    let of_kernel = |path: &str| {
+        let path = join(&folder, path);
+        input.extensions.iter().all(|(_, tree)| tree.get(&path).is_none())
+    };
+    let options = Options {
+        search: Search::talos(),
+        kernel: input.kernel,
+        of_kernel: Some(OfKernel(&of_kernel)),
+        workers: input.workers,
+    };
+    let index = depmod(&modules, &options)?;
     let mut rootfs = Tree::new();
     let mut put = |name: &str, entry: Entry| {
         let replaced = rootfs.replace(&join(&folder, name), entry);

@@ -7,7 +7,7 @@ pub mod buildkitd;
 pub mod docker_registry;
 pub mod installer;
 pub mod judge;
-pub mod kernel;
+pub(crate) mod kernel;
 pub mod modules;
 pub mod registry;
 

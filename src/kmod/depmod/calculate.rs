@@ -29,8 +29,21 @@ pub struct Options<'a> {
     pub search: Search,
     /// What the kernel exports. Without it, a symbol that no module exports is taken for the kernel's.
     pub kernel: Option<&'a KernelSymbols>,
+    /// Which modules, by their paths, are of the kernel's own build. Where it is not known what the kernel
+    /// exports, the versions that they were built for are the kernel's.
+    pub of_kernel: Option<OfKernel<'a>>,
     /// The threads that read.
     pub workers: &'a Workers,
+}
+
+/// Says of a path whether the module there is of the kernel's own build.
+#[derive(Clone, Copy)]
+pub struct OfKernel<'a>(pub &'a (dyn Fn(&str) -> bool + Sync));
+
+impl std::fmt::Debug for OfKernel<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("OfKernel")
+    }
 }
 
 /// The files of a tree of modules.
@@ -95,9 +108,14 @@ pub fn depmod(tree: &Tree, options: &Options<'_>) -> Result<Depmod, DepmodError>
     let not_counted = load(&not_counted, options.workers)?;
     let exports = exports_of(&modules);
     let mut issues = state(&modules, &hidden, builtin.as_deref());
+    let versions = match options.of_kernel {
+        Some(own) if options.kernel.is_none() => versions_of(&modules, &exports, own),
+        _ => HashMap::new(),
+    };
     let resolver = Resolver {
         modules: &modules,
         exports: &exports,
+        versions: &versions,
         not_counted: &not_counted,
         elsewhere: &exports_of(&not_counted),
         kernel: options.kernel,
@@ -167,6 +185,20 @@ fn exports_of(modules: &[Loaded]) -> Exports<'_> {
     exports
 }
 
+/// The versions of the kernel's symbols, by what modules of its own build were built for.
+fn versions_of<'a>(
+    modules: &'a [Loaded],
+    exports: &Exports<'_>,
+    own: OfKernel<'_>,
+) -> HashMap<&'a [u8], u32> {
+    let mut versions = HashMap::new();
+    for module in modules.iter().filter(|module| own.0(&module.path)) {
+        let imports = module.symbols.imports().filter(|symbol| !exports.contains_key(symbol.name));
+        versions.extend(imports.filter_map(|symbol| Some((symbol.name, symbol.crc?))));
+    }
+    versions
+}
+
 fn named_loop(members: &[usize], modules: &[Loaded]) -> Issue {
     let path = |member: &usize| modules.get(*member).map(|module| module.path.clone());
     Issue::Loop { paths: members.iter().filter_map(path).collect() }
@@ -208,6 +240,8 @@ struct Resolver<'a> {
     not_counted: &'a [Loaded],
     elsewhere: &'a Exports<'a>,
     kernel: Option<&'a KernelSymbols>,
+    /// Versions of the kernel's symbols, where they are known by its own modules only.
+    versions: &'a HashMap<&'a [u8], u32>,
 }
 
 impl Resolver<'_> {
@@ -229,7 +263,8 @@ impl Resolver<'_> {
             let text = || String::from_utf8_lossy(name).into_owned();
             let export = self.exports.get(name);
             let by_kernel = self.kernel.and_then(|kernel| kernel.get(name));
-            let crc = export.map(|export| export.crc).or(by_kernel).flatten();
+            let by_others = || self.versions.get(name).map(|crc| Some(*crc));
+            let crc = export.map(|export| export.crc).or(by_kernel).or_else(by_others).flatten();
             if let Some(export) = export
                 && !direct.contains(&export.owner)
             {

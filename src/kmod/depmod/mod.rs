@@ -26,7 +26,7 @@ pub mod output;
 pub mod select;
 pub mod trie;
 
-pub use calculate::{Depmod, DepmodError, Options, depmod};
+pub use calculate::{Depmod, DepmodError, OfKernel, Options, depmod};
 pub use issue::Issue;
 pub use kernel_symbols::KernelSymbols;
 pub use select::Search;

@@ -16,7 +16,8 @@ fn tree(files: &[(&str, Vec<u8>)]) -> Tree {
 
 fn indexed(files: &[(&str, Vec<u8>)], kernel: Option<&KernelSymbols>) -> Depmod {
     let workers = Workers::new(2);
-    depmod(&tree(files), &Options { search: Search::talos(), kernel, workers: &workers }).unwrap()
+    depmod(&tree(files), &Options { search: Search::talos(), kernel, of_kernel: None, workers: &workers })
+        .unwrap()
 }
 
 fn file<'a>(depmod: &'a Depmod, name: &str) -> &'a str {
@@ -109,6 +110,34 @@ fn a_symbol_that_only_a_hidden_module_exports_is_missing_and_its_owner_named() {
 }
 
 #[test]
+fn what_the_kernels_own_modules_were_built_for_is_what_it_exports() {
+    let files = [
+        ("extras/mine.ko", linked(&[], &[Link::Needs("printk", Some(9))])),
+        ("kernel/a.ko", linked(&[], &[Link::Needs("printk", Some(7))])),
+    ];
+    let workers = Workers::new(1);
+    let options = |kernel| Options {
+        search: Search::talos(),
+        kernel,
+        of_kernel: Some(OfKernel(&|path| path.starts_with("kernel/"))),
+        workers: &workers,
+    };
+    let told = |wanted, exported| Issue::Version {
+        path: "extras/mine.ko".to_owned(),
+        symbol: "printk".to_owned(),
+        exporter: None,
+        wanted,
+        exported,
+    };
+    assert_eq!(depmod(&tree(&files), &options(None)).unwrap().issues, [told(9, 7)]);
+    // What the kernel itself says is better.
+    let kernel = KernelSymbols::parse(b"0x9 printk vmlinux EXPORT_SYMBOL\n").unwrap();
+    let issues = depmod(&tree(&files), &options(Some(&kernel))).unwrap().issues;
+    assert!(!issues.contains(&told(9, 7)), "{issues:?}");
+    assert_eq!(indexed(&files, None).issues, [], "of nobody's modules nothing is known");
+}
+
+#[test]
 fn a_module_built_for_another_version_of_a_symbol_is_told() {
     let files =
         [("kernel/a.ko", linked(&[], &[A])), ("kernel/b.ko", linked(&[], &[Link::Needs("a", Some(9))]))];
@@ -167,7 +196,9 @@ fn the_files_are_the_same_whatever_the_number_of_threads() {
     let tree = tree(&files);
     let run = |jobs| {
         let workers = Workers::new(jobs);
-        depmod(&tree, &Options { search: Search::talos(), kernel: None, workers: &workers }).unwrap().files
+        depmod(&tree, &Options { search: Search::talos(), kernel: None, of_kernel: None, workers: &workers })
+            .unwrap()
+            .files
     };
     assert_eq!(run(1), run(5));
     assert!(run(2).iter().any(|(name, bytes)| *name == "modules.dep" && bytes.len() > 10_000));

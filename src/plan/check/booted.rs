@@ -58,8 +58,6 @@ pub struct Booted {
     unlisted: Vec<String>,
     /// The codecs of the initramfs' segments, and those of its squashfs images.
     codecs: (Vec<String>, Vec<String>),
-    /// What was unpacked lies in these as long as it is looked at.
-    _drafts: Vec<Draft>,
 }
 
 /// The Talos version that an image says it is of.
@@ -85,7 +83,8 @@ pub(super) fn open(
     let initramfs = files.initramfs.as_ref().ok_or_else(|| missing("initramfs"))?;
     let mut ground = Ground::of_content(context, kernel, format!("the kernel of `{reference}`"))?;
     let uki = files.read_uki();
-    ground.talos = talos.or_else(|| uki.and_then(talos_of));
+    // What boots knows better than the image's label, which is its base's.
+    ground.talos = uki.and_then(talos_of).or(talos);
     ground.cmdline = uki.and_then(|uki| uki.profiles.first()?.cmdline.clone());
     let mut unpacker = Unpacker { context, drafts: Vec::new() };
     let overview = unpacker.overview(initramfs, reference)?;
@@ -108,6 +107,7 @@ pub(super) fn open(
         let (image, name) = (listed.image.clone(), listed.manifest.name.clone());
         layers.push(Layer { image, name, tree, key });
     }
+    ground.drafts = unpacker.drafts;
     let owned = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect();
     Ok(Booted {
         ground,
@@ -119,7 +119,6 @@ pub(super) fn open(
             overview.codecs().iter().map(|codec| codec.name().to_owned()).collect(),
             squashfs.into_iter().collect(),
         ),
-        _drafts: unpacker.drafts,
     })
 }
 
@@ -286,7 +285,8 @@ impl Unpacker<'_> {
                 continue;
             }
             let mut sink = |reader: &mut dyn Read, _: u64| pack.add(reader);
-            let taken = squashfs::read_tree(&image, folder, &self.context.workers, &mut sink).map_err(wrong)?;
+            let taken =
+                squashfs::read_tree(&image, folder, &self.context.workers, &mut sink).map_err(wrong)?;
             for (path, entry) in taken.iter().filter(|(_, entry)| matches!(entry.kind, Kind::File(_))) {
                 tree.replace(path, entry.clone()).map_err(|error| unusable(reference, &error))?;
             }

@@ -11,9 +11,9 @@ use super::super::run::Context;
 use super::super::stat_cache::StatCache;
 use super::super::subject::{Contents, load};
 use super::booted::{self, Booted};
-use crate::archive::{Tree, TreeError};
 use crate::archive::tree::join;
-use crate::base::fsio::At as _;
+use crate::archive::{Tree, TreeError};
+use crate::base::fsio::{At as _, Draft};
 use crate::base::{Content, chain};
 use crate::boot::kernel::is_kernel;
 use crate::check::kernel::{self, Module, REPLACED};
@@ -54,6 +54,8 @@ pub struct Ground {
     pub cmdline: Option<String>,
     /// The Talos version, if it says it.
     pub talos: Option<String>,
+    /// What was unpacked lies in these as long as it is looked at.
+    pub(super) drafts: Vec<Draft>,
 }
 
 impl Ground {
@@ -78,13 +80,14 @@ impl Ground {
             keys: kernel.kernel.keys()?,
             kernel: kernel.kernel,
             symbols: kernel.symbols,
-            modules: Some(in_both_places(kernel.files.tree).map_err(|source| Error::Tree {
-                origin: word.to_owned(),
-                source,
-            })?),
+            modules: Some(
+                in_both_places(kernel.files.tree)
+                    .map_err(|source| Error::Tree { origin: word.to_owned(), source })?,
+            ),
             firmware: None,
             cmdline: None,
             talos: None,
+            drafts: Vec::new(),
         })
     }
 
@@ -122,6 +125,7 @@ impl Ground {
             firmware: None,
             cmdline: None,
             talos: None,
+            drafts: Vec::new(),
         })
     }
 
@@ -207,8 +211,12 @@ impl Ground {
                 }
             }
         }
-        let options =
-            Options { search: Search::talos(), kernel: self.symbols.as_ref(), workers: &context.workers };
+        let options = Options {
+            search: Search::talos(),
+            kernel: self.symbols.as_ref(),
+            of_kernel: None,
+            workers: &context.workers,
+        };
         let made = depmod(&tree, &options).map_err(|error| wrong(&error))?;
         let known = |issue: &Issue| !matches!(issue, Issue::Unresolved { .. } | Issue::NoDependency { .. });
         Ok((made.issues.into_iter().filter(known).collect(), None))

@@ -1,5 +1,7 @@
 //! Image by image, each by the rules of its kind.
 
+use std::collections::BTreeSet;
+
 use super::super::boot_files::BootFiles;
 use super::super::error::{Error, Problem};
 use super::super::run::Context;
@@ -7,6 +9,8 @@ use super::super::subject::{Contents, Subject, load};
 use super::booted::{self, label_of};
 use super::ground::{Against, Ground, without_replaced};
 use crate::archive::Tree;
+use crate::base::fsio::At as _;
+use crate::base::{Content, Digest};
 use crate::check::{self, ExtensionInput, Finding, Report};
 use crate::image::{Platform, Reference};
 use crate::plan::custom_imager::kernels::KernelInput;
@@ -53,6 +57,7 @@ pub fn check(context: &Context, reference: &Reference, asked: &Asked) -> Result<
         kernels: Vec::new(),
         report: Report::default(),
     };
+    let mut seen = BTreeSet::new();
     for subject in &subjects {
         if let Some(wanted) = asked.kind.filter(|wanted| *wanted != subject.kind) {
             return Err(wrong_kind(&subject.reference, subject.kind, wanted, "`--as`").into());
@@ -60,7 +65,7 @@ pub fn check(context: &Context, reference: &Reference, asked: &Asked) -> Result<
         judged.kinds.push(subject.kind);
         let findings = match subject.kind {
             Kind::Extension => extension(context, subject, asked, &mut judged)?,
-            Kind::Installer | Kind::Imager => boots(context, subject, asked, &mut judged)?,
+            Kind::Installer | Kind::Imager => boots(context, subject, asked, &mut judged, &mut seen)?,
             Kind::Kernel => kernel(context, subject, &mut judged)?,
             Kind::InstallerBase | Kind::Overlay | Kind::Package => Vec::new(),
         };
@@ -125,10 +130,17 @@ fn boots(
     subject: &Subject,
     asked: &Asked,
     judged: &mut Judged,
+    seen: &mut BTreeSet<Vec<Digest>>,
 ) -> Result<Vec<Finding>, Error> {
     let mut findings = Vec::new();
     for architecture in Architecture::ALL {
         let Some(files) = BootFiles::of(&subject.files.tree, architecture) else { continue };
+        // Both images of an imager's index have the boot assets of both architectures.
+        let digests = files.kernel.iter().chain(&files.initramfs).map(Content::digest);
+        let digests: Result<Vec<Digest>, _> = digests.collect();
+        if !seen.insert(digests.at("read", &subject.reference)?) {
+            continue;
+        }
         let booted = booted::open(context, &files, &subject.reference, label_of(subject))?;
         judged.talos = version(asked, booted.ground.talos.as_deref());
         judged.kernels.push(format!("{} for {architecture}", booted.ground.kernel.release));

@@ -133,8 +133,9 @@ impl KernelInput {
                     .map_err(|source| Error::Tree { origin: self.reference.clone(), source })?;
             }
         }
-        let made = depmod(&tree, &Options { search, kernel: self.symbols.as_ref(), workers })
-            .map_err(|error| Problem::new(chain(&error)))?;
+        let made =
+            depmod(&tree, &Options { search, kernel: self.symbols.as_ref(), of_kernel: None, workers })
+                .map_err(|error| Problem::new(chain(&error)))?;
         for mut finding in check::depmod::report(&made.issues).findings().to_vec() {
             finding.path = finding.path.as_ref().map(|path| join(&folder, path));
             finding.also.iter_mut().for_each(|path| *path = join(&folder, path));

@@ -111,7 +111,11 @@ pub fn exchanged<'p>(plan: &mut Plan<'p>, part: Part<'p>, unpacked: StepId, allo
         let archive = context.blob(input.blob("archive")?)?;
         let image = stock_image(&part, &archive)?;
         let made = modules(context, &part, &image, allow_missing)?;
-        let report = check::depmod::report(&made.issues).and(Report::new(part.kernel.kernel.judge_own(context, &made.tree, made.folder)?));
+        let report = check::depmod::report(&made.issues).and(Report::new(part.kernel.kernel.judge_own(
+            context,
+            &made.tree,
+            made.folder,
+        )?));
         if report.has_errors(&[]) {
             return Err(Error::Findings(Box::new(report)));
         }

@@ -137,7 +137,7 @@ pub fn exchange(
         None => symbols(input.kernel)?,
     };
     let known = input.symbols.or(listed.as_ref());
-    let options = Options { search: Search::kmod(), kernel: known, workers: input.workers };
+    let options = Options { search: Search::kmod(), kernel: known, of_kernel: None, workers: input.workers };
     let index = depmod(&files, &options)?;
     let modules = files.iter().filter(|(path, _)| is_module(path)).count();
     let mut tree = Tree::new();

@@ -243,6 +243,17 @@ fn what_no_other_solve_heals_is_an_error_at_once() {
 }
 
 #[test]
+fn modules_that_want_what_the_kernel_does_not_have_are_found_by_the_checks() {
+    let (root, own) = (kernel::kernel(), kernel::package("crc"));
+    let world = world("cat made.tar", &[("made", &root, &own)]);
+    let ran = run(&world, &[]);
+    ran.failed(1, &["error: ", "my-module-pkg for linux/amd64", "my-module.ko", "nothing was written"]);
+    assert!(!world.path("out").exists());
+    let code = ran.err.split_once("[TS").unwrap().1.split(']').next().unwrap().to_owned();
+    assert_eq!(run(&world, &["--allow", &format!("TS{code}")]).code, 0, "{ran:#?}");
+}
+
+#[test]
 fn everything_is_for_the_machine_that_was_asked_for() {
     let (root, package) = (kernel::kernel(), kernel::package("good"));
     let world = world("cat made.tar", &[("made", &root, &package)]);

@@ -70,6 +70,9 @@ pub struct Kernel {
     /// End at once if modules are signed by another key than the kernel's, instead of building all of it once more without the cache
     #[arg(long, help_heading = "Checks")]
     pub no_retry: bool,
+    /// Let findings with this code pass (see `talosmith check --list`)
+    #[arg(long = "allow", value_name = "CODE", value_delimiter = ',', help_heading = "Checks")]
+    pub allow: Vec<String>,
     /// Print the command and the generated target, and do nothing
     #[arg(long)]
     pub dry_run: bool,

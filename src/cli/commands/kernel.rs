@@ -25,9 +25,11 @@ pub(super) fn run(args: &Kernel, options: &Options, printer: &Printer) -> Result
         ));
     }
     let built = build(&spec, &options.context)?;
+    printer.findings(&built.report);
     let written: Vec<Written> = built.images.iter().flat_map(|image| image.written.iter().cloned()).collect();
     let images = built.images.iter().map(|image| json!({ "name": image.name, "written": image.written }));
-    let extra = json!({ "images": images.collect::<Vec<_>>(), "kernels": built.kernels });
+    let extra = json!({ "images": images.collect::<Vec<_>>(), "kernels": built.kernels,
+        "findings": built.report.findings() });
     print_written("kernel", &written, extra, printer)?;
     Ok(Outcome::Done)
 }
@@ -54,6 +56,7 @@ fn spec(args: &Kernel, options: &Options) -> Result<KernelSpec, Failure> {
         environment: options::buildkit(&solve),
         options: solve,
         no_retry: args.no_retry,
+        allow: options::allowed(&args.allow)?,
         compression,
         format: options::format(args.format, compression)?,
         epoch: options.epoch,

@@ -1,11 +1,13 @@
 //! All of it, in order: solve, verify, and only then assemble.
 
 use super::bundle::{self, Cache};
+use super::judge::judge;
 use super::sources::Sources;
 use super::spec::{BuiltKernel, Explained, GENERATED, KernelSpec, NamedImage, epoch, labels, output_for};
 use super::verify::{Outcome, Verified, verify};
 use crate::bldr::buildkit::target::KERNEL;
 use crate::bldr::buildkit::{BuildKitError, Client, Request};
+use crate::check::Report;
 use crate::image::Platform;
 use crate::plan::assemble::{self, ImageOptions, LayerOptions};
 use crate::plan::error::{Error, Problem};
@@ -59,12 +61,17 @@ pub fn build(spec: &KernelSpec, context: &Context) -> Result<BuiltKernel, Error>
     }
     let client = Client::reach(&spec.options, &spec.environment)?;
     context.events.detail(format!("building by {} (`{}`)", client.name(), client.program().display()));
-    let mut verified = Vec::new();
+    let (mut verified, mut report) = (Vec::new(), Report::default());
     for platform in &spec.platforms {
-        verified.push(solve(spec, context, &client, &sources, platform)?);
+        let one = solve(spec, context, &client, &sources, platform)?;
+        report = report.and(judge(&one, context)?);
+        verified.push(one);
+    }
+    if report.has_errors(&spec.allow) {
+        return Err(Error::Findings(Box::new(report)));
     }
     let images = assemble(spec, context, &verified, &names)?;
-    Ok(BuiltKernel { images, kernels: verified.into_iter().map(|one| one.facts).collect() })
+    Ok(BuiltKernel { images, kernels: verified.into_iter().map(|one| one.facts).collect(), report })
 }
 
 /// What the first solve may take from the cache.

@@ -6,6 +6,7 @@
 //! | `sources` | the user's folder, and the generated folder beside it |
 //! | `bundle` | the solve: its tar streamed into the store, and split |
 //! | `verify` | whether the kernel takes what was built with it |
+//! | `judge` | what it makes of the packages' modules beyond their signatures |
 //! | [`mod@build`] | all of it, in order |
 //!
 //! Nothing is assembled before every module of the kernel and of the packages is verified against the keys in
@@ -15,6 +16,7 @@
 
 pub mod build;
 mod bundle;
+mod judge;
 mod sources;
 pub mod spec;
 mod verify;

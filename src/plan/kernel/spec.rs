@@ -7,6 +7,7 @@ use super::verify::KernelFacts;
 use crate::archive::compress::Compression;
 use crate::base::Epoch;
 use crate::bldr::buildkit::{Environment, Options, Wanted};
+use crate::check::{Code, Report};
 use crate::image::reference::one_of_several;
 use crate::image::{Format, Platform};
 use crate::plan::error::{Error, Problem};
@@ -30,6 +31,8 @@ pub struct KernelSpec {
     /// Whether modules that are signed by another key are an error at once. Otherwise there is a second solve,
     /// without the cache.
     pub no_retry: bool,
+    /// Codes of findings that may pass.
+    pub allow: Vec<Code>,
     /// Of the layers.
     pub compression: Compression,
     /// Whose media types.
@@ -47,6 +50,8 @@ pub struct BuiltKernel {
     pub images: Vec<NamedImage>,
     /// The kernel of each platform.
     pub kernels: Vec<KernelFacts>,
+    /// What the checks found and let pass.
+    pub report: Report,
 }
 
 /// An image with the name that it has in a layout.

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use boot::{RELEASE, arm64_image};
+use support::installer::{assets, below};
 use support::judge::judge;
 use support::{World, testdata};
 use unpacked::{attributes, listing, run};
@@ -149,7 +150,10 @@ fn modules_that_the_kernel_lacks_end_it_unless_they_are_built_in_or_allowed() {
     assert_eq!(built_in.code, 0, "{built_in:?}");
     assert!(built_in.err.contains("has `kernel/drivers/net/dummy.ko` built in"), "{built_in:?}");
 
-    // What depmod would say ends it as well: the list of symbols is a real one.
+    // What depmod would say ends it as well. This kernel has no tables of its own, so that the list of symbols
+    // in its image is asked, which is a real one.
+    assets(&world, "boot");
+    fs::copy(world.path("boot/vmlinuz"), world.path("kernel/boot/vmlinuz")).unwrap();
     let map = world.path("kernel/boot/System.map");
     let lines = fs::read_to_string(&map).unwrap();
     let without: String =
@@ -426,6 +430,12 @@ fn an_index_stays_one_and_only_the_architectures_of_the_kernels_change() {
     // A kernel for each, told apart by the kernels themselves; and one platform alone is an image.
     kernel(&world, "second");
     fs::write(world.path("second/boot/vmlinuz"), arm64_image()).unwrap();
+    for module in below(&world.path("second")).iter().filter(|path| path.ends_with(".ko")) {
+        let path = world.path("second").join(module);
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[18..20].copy_from_slice(&[0xb7, 0]); // EM_AARCH64
+        fs::write(path, bytes).unwrap();
+    }
     let both = world.json(&[&words[..], &["--kernel", "dir:second", "-o", "oci:out:two"]].concat());
     let exchanged = both["result"]["exchanged"].as_array().unwrap();
     let found: Vec<&str> = exchanged.iter().map(|one| one["architecture"].as_str().unwrap()).collect();

@@ -35,7 +35,7 @@ skip() {
 
 # --- programs of Debian's packages ---------------------------------------------------------------
 programs="skopeo umoci docker-registry modinfo mksquashfs sqfs2tar getfattr zstd xz lzma bzip2 lz4 lzop gzip"
-programs="$programs tar cpio objdump objcopy readelf file python3 git qemu-system-x86_64 qemu-system-aarch64"
+programs="$programs tar cpio objdump objcopy readelf openssl file python3 git qemu-system-x86_64 qemu-system-aarch64"
 # The firmware that QEMU boots, by the package that has it.
 firmware="ovmf:/usr/share/OVMF qemu-efi-aarch64:/usr/share/AAVMF"
 package_of() {
@@ -161,8 +161,14 @@ if [ "$mode" != none ]; then
     for arch in amd64 arm64; do
         kernel_of "$arch" "$arch" "$judges/modules/$arch" ||
             skip "Debian's kernel for $arch: no apt-get that finds linux-image-$arch"
+        release=$(release_of "$judges/modules/$arch")
+        headers_of "$arch" "$release" "$judges/headers/$arch" ||
+            skip "the list of symbols of Debian's kernel for $arch: no apt-get that finds linux-headers-$release"
         get_stub "$arch" || skip "systemd's stub for $arch: no apt-get that finds systemd-boot-efi"
     done
+    machine=$(dpkg --print-architecture 2>>"$log" || true)
+    sign_file_of "$machine" "$(release_of "$judges/modules/$machine")" "$judges/kbuild" ||
+        skip "the program that signs modules: no apt-get that finds linux-kbuild for \`$machine\`"
     tests/installer_fixture.sh boot debian || skip "what installer images are made of: tests/installer_fixture.sh failed"
 fi
 
@@ -172,6 +178,11 @@ fi
 [ ! -d "$judges/modules/amd64" ] || export TALOSMITH_MODULES="${TALOSMITH_MODULES:-$judges/modules/amd64}"
 [ ! -d "$judges/modules/arm64" ] ||
     export TALOSMITH_MODULES_ARM64="${TALOSMITH_MODULES_ARM64:-$judges/modules/arm64}"
+[ ! -d "$judges/headers/amd64" ] || export TALOSMITH_HEADERS="${TALOSMITH_HEADERS:-$judges/headers/amd64}"
+[ ! -d "$judges/headers/arm64" ] ||
+    export TALOSMITH_HEADERS_ARM64="${TALOSMITH_HEADERS_ARM64:-$judges/headers/arm64}"
+sign_file=$(find "$judges/kbuild" -name sign-file -type f 2>/dev/null | head -n 1)
+[ -z "$sign_file" ] || export TALOSMITH_SIGN_FILE="${TALOSMITH_SIGN_FILE:-$sign_file}"
 stubs="usr/lib/systemd/boot/efi"
 [ ! -d "$judges/stubs/amd64" ] ||
     export TALOSMITH_STUB="${TALOSMITH_STUB:-$judges/stubs/amd64/$stubs/linuxx64.efi.stub}"

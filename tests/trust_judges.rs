@@ -180,6 +180,24 @@ fn signatures_of_every_kind_of_key_and_hash_are_verified_and_changed_ones_refuse
 }
 
 #[test]
+fn a_signature_by_a_kind_of_key_that_is_not_verified_is_not_called_wrong() {
+    let Some(openssl) = Openssl::new() else { return };
+    let content = unsigned();
+    for (kind, algorithm) in [
+        ("an RSA key of 512 bits", &["rsa:512"][..]),
+        ("an RSA key of 5120 bits", &["rsa:5120"]),
+        ("an ECDSA key on curve 1.3.132.0.35", &["ec", "-pkeyopt", "ec_paramgen_curve:P-521"]),
+    ] {
+        let signer = openssl.signer("one", algorithm);
+        assert_eq!(signer.certificate().key.kind(), kind);
+        let message = openssl.sign(&signer, "sha256", false, &content);
+        assert!(openssl.verifies(&message, &content, &signer.der), "{kind}");
+        let verdict = verdict(&append(&content, &message), &signer.keys());
+        assert!(matches!(verdict, Verdict::Unsupported { .. }), "{kind}: {verdict:?}");
+    }
+}
+
+#[test]
 fn signatures_by_ed25519_are_verified_and_changed_ones_refused() {
     let Some(openssl) = Openssl::new() else { return };
     let content = unsigned();

@@ -97,11 +97,11 @@ impl Openssl {
     pub fn verifies(&self, message: &[u8], content: &[u8], certificate: &[u8]) -> bool {
         self.write("message.p7s", message);
         self.write("signed", content);
-        self.write("one.der", certificate);
-        self.ok(&["x509", "-inform", "DER", "-in", "one.der", "-out", "one.pem"]);
+        self.write("certificate.der", certificate);
+        self.ok(&["x509", "-inform", "DER", "-in", "certificate.der", "-out", "certificate.pem"]);
         let form =
             ["cms", "-verify", "-binary", "-inform", "DER", "-in", "message.p7s", "-content", "signed"];
-        let by = ["-certfile", "one.pem", "-nointern", "-noverify", "-out", "verified"];
+        let by = ["-certfile", "certificate.pem", "-nointern", "-noverify", "-out", "verified"];
         let output = self.run(&[&form[..], &by].concat());
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         // Anything else that is wrong is no verdict.

@@ -137,7 +137,7 @@ fn certificates_of_any_bytes_are_read_or_refused() {
     let content = content();
     fuzz(
         "certificates",
-        6_000,
+        2_000,
         |random| mutated_der(random, &originals),
         |bytes| {
             let Ok(certificate) = Certificate::parse(bytes) else { return false };
@@ -170,7 +170,7 @@ fn messages_of_any_bytes_are_read_or_refused_and_no_signature_is_believed_that_w
         originals.iter().flat_map(|der| der::Node::parse(der).unwrap().bodies(4)).collect();
     fuzz(
         "messages",
-        6_000,
+        3_000,
         |random| mutated_der(random, &originals),
         |bytes| {
             let Ok(message) = SignedMessage::parse(bytes) else { return false };
@@ -372,5 +372,5 @@ fn modules_of_any_bytes_are_read_or_refused_and_none_is_believed_that_was_not_si
         })
         .collect();
     assert!(modules.0.iter().all(|bytes| exercise_module(bytes, &keys, &signed)));
-    fuzz("modules", 6_000, |random| modules.mutated(random), |bytes| exercise_module(bytes, &keys, &signed));
+    fuzz("modules", 4_000, |random| modules.mutated(random), |bytes| exercise_module(bytes, &keys, &signed));
 }

@@ -203,6 +203,9 @@ if [ "$mode" != none ]; then
     for arch in amd64 arm64; do
         kernel_of "$arch" "$arch" "$judges/modules/$arch" ||
             skip "Debian's kernel for $arch: no apt-get that finds linux-image-$arch"
+        release=$(release_of "$judges/modules/$arch")
+        headers_of "$arch" "$release" "$judges/headers/$arch" ||
+            skip "the list of symbols of Debian's kernel for $arch: no apt-get that finds linux-headers-$release"
         get_stub "$arch" || skip "systemd's stub for $arch: no apt-get that finds systemd-boot-efi"
     done
     tests/installer_fixture.sh boot debian || skip "what installer images are made of: tests/installer_fixture.sh failed"
@@ -214,6 +217,9 @@ fi
 [ ! -d "$judges/modules/amd64" ] || export TALOSMITH_MODULES="${TALOSMITH_MODULES:-$judges/modules/amd64}"
 [ ! -d "$judges/modules/arm64" ] ||
     export TALOSMITH_MODULES_ARM64="${TALOSMITH_MODULES_ARM64:-$judges/modules/arm64}"
+[ ! -d "$judges/headers/amd64" ] || export TALOSMITH_HEADERS="${TALOSMITH_HEADERS:-$judges/headers/amd64}"
+[ ! -d "$judges/headers/arm64" ] ||
+    export TALOSMITH_HEADERS_ARM64="${TALOSMITH_HEADERS_ARM64:-$judges/headers/arm64}"
 stubs="usr/lib/systemd/boot/efi"
 [ ! -d "$judges/stubs/amd64" ] ||
     export TALOSMITH_STUB="${TALOSMITH_STUB:-$judges/stubs/amd64/$stubs/linuxx64.efi.stub}"

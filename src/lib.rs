@@ -11,7 +11,7 @@
 //! | [`kmod`] | what kernel modules say of themselves |
 //! | [`boot`] | kernel images, PE files, unified kernel images |
 //! | [`talos`] | what Talos demands of an image |
-//! | [`bldr`] | package trees: their templates, files and steps |
+//! | [`bldr`] | package trees: their templates, files and steps, and their builds by BuildKit |
 //! | [`check`] | one rule a function, each with a stable code |
 //! | [`plan`] | steps, their keys, and the engine that runs them |
 //! | [`cli`] | the command line |

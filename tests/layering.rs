@@ -18,7 +18,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("kmod", &["base", "archive", "pki"]),
     ("boot", &["base", "archive", "pki"]),
     ("talos", &["base", "archive", "image", "pki", "kmod", "boot"]),
-    ("bldr", &["base", "archive", "image", "kmod", "boot", "talos"]),
+    ("bldr", &["base", "archive", "image", "pki", "kmod", "boot", "talos"]),
     ("check", &["base", "archive", "image", "pki", "kmod", "boot", "talos", "bldr"]),
     ("plan", &["base", "archive", "image", "pki", "kmod", "boot", "talos", "bldr", "check"]),
     ("cli", &["base", "archive", "image", "pki", "kmod", "boot", "talos", "bldr", "check", "plan"]),

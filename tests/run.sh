@@ -36,6 +36,7 @@ skip() {
 # --- programs of Debian's packages ---------------------------------------------------------------
 programs="skopeo umoci docker-registry modinfo mksquashfs sqfs2tar getfattr zstd xz lzma bzip2 lz4 lzop gzip"
 programs="$programs tar cpio objdump objcopy readelf file python3 git qemu-system-x86_64 qemu-system-aarch64"
+programs="$programs runc openssl"
 # The firmware that QEMU boots, by the package that has it.
 firmware="ovmf:/usr/share/OVMF qemu-efi-aarch64:/usr/share/AAVMF"
 package_of() {
@@ -65,7 +66,7 @@ install_packages() {
     done
     [ -x "$judges/venv/bin/python" ] || can_venv || packages="$packages python3-venv"
     [ -e /etc/ssl/certs/ca-certificates.crt ] || packages="$packages ca-certificates"
-    has go || { [ -x "$judges/bin/crane" ] && [ -d "$judges/image-spec" ]; } || packages="$packages golang-go"
+    has go || { has crane && has buildkitd && [ -d "$judges/image-spec" ]; } || packages="$packages golang-go"
     [ -n "$packages" ] || return 0
     if [ "$(id -u)" != 0 ] || ! has apt-get; then
         echo "note: not root, or no apt-get: these packages are not installed:$packages" >&2
@@ -123,12 +124,51 @@ get_go_template() {
     has go-template
 }
 
+# BuildKit's client and daemon, of the version that go.mod names.
+get_buildkit() {
+    if has buildkitd && has buildctl; then return 0; fi
+    if ! has go; then return 1; fi
+    version=$(sed -n 's,^.*github.com/moby/buildkit \(v[0-9.]*\).*$,\1,p' tests/support/buildkit/go.mod)
+    echo "building buildkitd $version" >&2
+    for program in buildctl buildkitd; do
+        (cd tests/support/buildkit && CGO_ENABLED=0 go_judge go build -trimpath \
+            -ldflags "-s -w -X github.com/moby/buildkit/version.Version=$version" \
+            -o "$judges/bin/$program" "github.com/moby/buildkit/cmd/$program") || return 1
+    done
+    rm -rf "$judges/go-cache" # needed no more
+}
+
 get_python() {
     if "$judges/venv/bin/python" -c 'import jsonschema, pefile' >/dev/null 2>&1; then return 0; fi
     if ! can_venv; then return 1; fi
     rm -rf "$judges/venv"
     python3 -m venv "$judges/venv" >>"$log" 2>&1 || return 1
     retry "$judges/venv/bin/python" -m pip install --disable-pip-version-check --quiet jsonschema pefile
+}
+
+# --- what signs modules within a build -------------------------------------------------------------
+is_static() { has "$1" && ! ldd "$(command -v "$1")" >/dev/null 2>&1; }
+
+# A static busybox, and the program that signs the kernel's modules: of the release that the system is of, but
+# unpacked beside it.
+get_signing() {
+    if is_static busybox && has sign-file; then return 0; fi
+    if ! has apt-get || ! has dpkg-deb; then return 1; fi
+    host=$(dpkg --print-architecture)
+    rm -rf "$judges/apt/$host"
+    retry private_apt "$host" apt-get update || return 1
+    kbuild=$(private_apt "$host" apt-cache pkgnames linux-kbuild- 2>>"$log" | sort -V | tail -n 1)
+    [ -n "$kbuild" ] || return 1
+    (cd "$judges/apt/$host" && retry private_apt "$host" apt-get download busybox-static "$kbuild") || return 1
+    unpack_into "$judges/signing" "$host" || return 1
+    rm -rf "$judges/signing"
+    mv "$judges/signing.new" "$judges/signing"
+    for program in busybox sign-file; do
+        file=$(find "$judges/signing" -name "$program" -type f -perm -1 | head -n 1)
+        [ -n "$file" ] || return 1
+        ln -sf "$file" "$judges/bin/$program"
+    done
+    has sign-file
 }
 
 # --- systemd's stub for unified kernel images -------------------------------------------------------
@@ -167,10 +207,15 @@ if [ "$mode" != none ]; then
     get_schemas || skip "the OCI schemas: there is no \`go\` that downloads them"
     get_go_yaml || skip "there is no program \`go-yaml\`, and no \`go\` that builds it"
     get_go_template || skip "there is no program \`go-template\`, and no \`go\` that builds it"
+    get_buildkit || skip "there is no program \`buildkitd\`, and no \`go\` that builds it"
+    get_signing || skip "a static busybox and \`sign-file\`: no apt-get that finds busybox-static and linux-kbuild-*"
     get_python || skip "the OCI schemas and pefile: there is no python3 with venv, jsonschema and pefile"
     for arch in amd64 arm64; do
         kernel_of "$arch" "$arch" "$judges/modules/$arch" ||
             skip "Debian's kernel for $arch: no apt-get that finds linux-image-$arch"
+        release=$(release_of "$judges/modules/$arch")
+        headers_of "$arch" "$release" "$judges/headers/$arch" ||
+            skip "the list of symbols of Debian's kernel for $arch: no apt-get that finds linux-headers-$release"
         get_stub "$arch" || skip "systemd's stub for $arch: no apt-get that finds systemd-boot-efi"
     done
     tests/installer_fixture.sh boot debian || skip "what installer images are made of: tests/installer_fixture.sh failed"
@@ -182,6 +227,9 @@ fi
 [ ! -d "$judges/modules/amd64" ] || export TALOSMITH_MODULES="${TALOSMITH_MODULES:-$judges/modules/amd64}"
 [ ! -d "$judges/modules/arm64" ] ||
     export TALOSMITH_MODULES_ARM64="${TALOSMITH_MODULES_ARM64:-$judges/modules/arm64}"
+[ ! -d "$judges/headers/amd64" ] || export TALOSMITH_HEADERS="${TALOSMITH_HEADERS:-$judges/headers/amd64}"
+[ ! -d "$judges/headers/arm64" ] ||
+    export TALOSMITH_HEADERS_ARM64="${TALOSMITH_HEADERS_ARM64:-$judges/headers/arm64}"
 stubs="usr/lib/systemd/boot/efi"
 [ ! -d "$judges/stubs/amd64" ] ||
     export TALOSMITH_STUB="${TALOSMITH_STUB:-$judges/stubs/amd64/$stubs/linuxx64.efi.stub}"

@@ -25,6 +25,13 @@ pub enum Event {
         /// Bytes.
         bytes: u64,
     },
+    /// What the step is doing at present, in place of its subject.
+    Said {
+        /// See `Started`.
+        id: u64,
+        /// For people.
+        text: String,
+    },
     /// A step ended.
     Finished {
         /// See `Started`.
@@ -91,6 +98,11 @@ impl Activity {
     /// `bytes` more are done.
     pub fn advance(&self, bytes: u64) {
         self.events.emit(Event::Advanced { id: self.id, bytes });
+    }
+
+    /// This is what it is doing at present.
+    pub fn say(&self, text: impl Into<String>) {
+        self.events.emit(Event::Said { id: self.id, text: text.into() });
     }
 
     /// For who tells of bytes from other threads: see [`Event::Advanced`].

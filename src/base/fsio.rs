@@ -83,6 +83,13 @@ pub fn abandon() -> impl Sized {
     unfinished
 }
 
+/// Removes a file, or a folder with all that is in it. What cannot be removed stays.
+pub fn remove(path: &Path) {
+    if fs::remove_file(path).is_err() {
+        let _ = fs::remove_dir_all(path); // the caller says that it may
+    }
+}
+
 /// Files that have their names already and are part of something that is not finished, with the folders that
 /// were made for them. Dropped before it is said that they stay, they are gone; a folder goes if it is empty.
 #[derive(Debug, Default)]
@@ -133,6 +140,8 @@ impl Drop for Parts {
 #[derive(Debug)]
 pub struct TempFolder {
     folder: TempDir,
+    /// Held as long as the folder, as that of a [`Draft`].
+    _lock: Option<File>,
 }
 
 impl TempFolder {
@@ -144,7 +153,8 @@ impl TempFolder {
             .tempdir_in(directory)
             .at("create a folder in", directory)?;
         unfinished.insert(folder.path().to_owned(), Below::Own);
-        Ok(Self { folder })
+        let lock = File::open(folder.path()).ok().filter(|file| file.try_lock().is_ok());
+        Ok(Self { folder, _lock: lock })
     }
 
     /// Its path.

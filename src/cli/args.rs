@@ -1,10 +1,13 @@
 //! The words of the command line. Texts here are the help, the man page and the completions.
 
+mod kernel;
+
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
+pub use self::kernel::Kernel;
 use crate::talos::kind::Kind;
 
 /// Assembles Talos Linux images natively: no daemon, no root, no other program.
@@ -30,6 +33,7 @@ const AFTER_HELP: &str = "\
 References:
   docker://HOST/NAME:TAG[@DIGEST]   an image in a registry
   oci:DIR[:NAME]                    an OCI layout
+  oci:DIR#NAME                      of what `kernel -o oci:DIR` has written, the image NAME
   oci-archive:FILE[:NAME]           a tar of one
   docker-archive:FILE[:TAG]         what docker save writes
   dir:DIR                           a plain tree of files
@@ -104,6 +108,8 @@ pub enum Command {
     Installer(Box<Installer>),
     /// Make what the Talos imager makes, by its own flags and profile documents
     Imager(Box<Imager>),
+    /// Build a kernel and modules for it by BuildKit, in one solve, and verify that the kernel takes them
+    Kernel(Box<Kernel>),
     /// Put other kernels and their modules into an imager image
     CustomImager(CustomImager),
     /// Check an image or a folder: what would fail at boot is found here
@@ -135,6 +141,7 @@ impl Command {
             Self::Packages(_) => "packages",
             Self::Installer(_) => "installer",
             Self::Imager(_) => "imager",
+            Self::Kernel(_) => "kernel",
             Self::CustomImager(_) => "custom-imager",
             Self::Check(_) => "check",
             Self::Inspect(_) => "inspect",

@@ -23,7 +23,7 @@ pub enum Outcome {
 pub struct Failure {
     /// The exit code.
     pub code: u8,
-    /// Its name in JSON: `usage`, `input`, `registry`, `output`, `findings`, `internal`.
+    /// Its name in JSON: `usage`, `input`, `registry`, `output`, `findings`, `tool`, `internal`.
     pub kind: &'static str,
     /// A lower-case fragment.
     pub message: String,
@@ -81,6 +81,17 @@ impl From<plan::Error> for Failure {
                 let mut failure = if problem.usage { Self::usage(message) } else { Self::input(message) };
                 failure.hint = problem.hint;
                 failure.details = problem.details;
+                failure
+            }
+            plan::Error::Unfit(problem) => {
+                let mut failure = Self::new(1, "findings", message);
+                failure.hint = problem.hint;
+                failure.details = problem.details;
+                failure
+            }
+            plan::Error::BuildKit(error) => {
+                let mut failure = Self::new(6, "tool", message).hint(error.hint());
+                failure.details = error.details().to_vec();
                 failure
             }
             plan::Error::Findings(report) => {

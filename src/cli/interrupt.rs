@@ -1,11 +1,14 @@
-//! SIGINT and SIGTERM: what is half-made goes, then the process does.
+//! SIGINT and SIGTERM: programs that were started end, what is half-made goes, then the process does.
 
 use std::sync::mpsc::{SyncSender, sync_channel};
 
 use futures_util::future::{Either, select};
 
 use super::printer::Printer;
-use crate::base::fsio;
+use crate::base::{fsio, program};
+
+/// What a shell shows for a process that SIGTERM ended.
+const TERMINATED: i32 = 143;
 
 /// Watches for both signals from a thread of its own. Where they cannot be watched, they end the process
 /// as they always do.
@@ -17,6 +20,8 @@ pub(super) fn watch(printer: &Printer) {
         let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().build() else { return };
         let Some(code) = runtime.block_on(wait(&ready)) else { return };
         printer.settle();
+        // First those that work for this process, since they may be told to leave something behind, too.
+        let _programs = program::interrupt(code == TERMINATED);
         // Held to the end: a thread that wanted to begin a file now waits until there is none.
         let _guard = fsio::abandon();
         std::process::exit(code);
@@ -34,7 +39,7 @@ async fn wait(ready: &SyncSender<()>) -> Option<i32> {
     let _ = ready.send(()); // whoever started this waits for it
     match select(Box::pin(interrupt.recv()), Box::pin(terminate.recv())).await {
         Either::Left((Some(()), _)) => Some(130),
-        Either::Right((Some(()), _)) => Some(143),
+        Either::Right((Some(()), _)) => Some(TERMINATED),
         Either::Left((None, _)) | Either::Right((None, _)) => None,
     }
 }

@@ -6,6 +6,7 @@
 //! | `XDG_CACHE_HOME`, `HOME` | where the cache lies |
 //! | `NO_COLOR` | no colours |
 //! | `REGISTRY_AUTH_FILE`, `DOCKER_CONFIG`, `XDG_RUNTIME_DIR`, `HOME` | where credentials lie |
+//! | `BUILDKIT_HOST`, `DOCKER_HOST`, `BUILDX_BUILDER` and others | for BuildKit's client (`bldr::buildkit::client` has them all) |
 //! | `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY` | proxies |
 
 use std::env;
@@ -16,6 +17,7 @@ use super::failure::Failure;
 use super::printer::Printer;
 use crate::archive::compress::{Compression, CompressionError};
 use crate::base::{Epoch, Workers};
+use crate::bldr::buildkit;
 use crate::check::Code;
 use crate::image::registry::{Client, Environment, Options as RegistryOptions};
 use crate::image::{Format, Platform, Reference, Store};
@@ -150,6 +152,11 @@ pub fn allowed(codes: &[String]) -> Result<Vec<Code>, Failure> {
         })
     };
     codes.iter().map(parse).collect()
+}
+
+/// What BuildKit's client finds in its environment.
+pub fn buildkit(options: &buildkit::Options) -> buildkit::Environment {
+    buildkit::Environment::from_lookup(options, |name| env::var_os(name))
 }
 
 /// Splits `KEY=VALUE`.

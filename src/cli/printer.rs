@@ -1,10 +1,12 @@
 //! What the user sees: results on standard output, everything else on standard error. Bars only on a
-//! terminal and only for what takes over a second; in a pipe one line for each large step.
+//! terminal and only for what takes over a second; in a pipe one line for each large step, and one more for
+//! each minute that it takes.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -21,6 +23,9 @@ const SCHEMA: &str = "talosmith/v1";
 const LARGE: u64 = 8 << 20;
 /// A bar appears when a step has taken so long.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How often what runs is looked at.
+const TICK: Duration = Duration::from_millis(200);
 
 /// Prints.
 #[derive(Clone)]
@@ -39,7 +44,11 @@ struct Running {
     total: Option<u64>,
     done: u64,
     since: Instant,
+    /// What it does at present.
+    said: Option<String>,
     bar: Option<ProgressBar>,
+    /// Minutes that were told of.
+    minutes: u64,
 }
 
 impl Printer {
@@ -52,14 +61,36 @@ impl Printer {
             When::Auto => terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
         };
         let bars = terminal && !global.quiet && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
-        Self {
+        let printer = Self {
             json: global.json,
             quiet: global.quiet,
             verbose: global.verbose,
             color,
             bars: bars.then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr())),
             running: Arc::default(),
+        };
+        printer.watch();
+        printer
+    }
+
+    /// Looks at what runs from a thread of its own, for as long as there is a printer: what makes no progress
+    /// for a while is what people want to be told of most.
+    fn watch(&self) {
+        let (running, bars) = (Arc::downgrade(&self.running), self.bars.clone());
+        if self.quiet {
+            return;
         }
+        let ticks = move || {
+            while let Some(running) = running.upgrade() {
+                for step in running.lock().unwrap_or_else(PoisonError::into_inner).values_mut() {
+                    step.tick(bars.as_ref());
+                }
+                drop(running);
+                thread::sleep(TICK);
+            }
+        };
+        // Without the thread, bars move with the bytes only.
+        let _ = thread::Builder::new().name("ticks".to_owned()).spawn(ticks);
     }
 
     /// Whether more is to be told.
@@ -163,10 +194,19 @@ impl Printer {
     fn event(&self, event: Event) {
         match event {
             Event::Started { id, step, subject, total } => {
-                let running = Running { step, subject, total, done: 0, since: Instant::now(), bar: None };
-                self.running().insert(id, running);
+                self.running().insert(id, Running::new(step, subject, total));
             }
-            Event::Advanced { id, bytes } => self.advanced(id, bytes),
+            Event::Advanced { id, bytes } => {
+                if let Some(step) = self.running().get_mut(&id) {
+                    step.advance(bytes, self.bars.as_ref());
+                }
+            }
+            Event::Said { id, text } => {
+                if let Some(step) = self.running().get_mut(&id) {
+                    step.said = Some(text);
+                    step.show();
+                }
+            }
             Event::Finished { id, outcome, failed } => self.finished(id, &outcome, failed),
             Event::Warning { text, hint } => {
                 if !self.quiet {
@@ -182,30 +222,6 @@ impl Printer {
                     self.say(&format!("{}\n", self.paint(&printable(&text), DIM)));
                 }
             }
-        }
-    }
-
-    fn advanced(&self, id: u64, bytes: u64) {
-        let mut running = self.running();
-        let Some(step) = running.get_mut(&id) else { return };
-        step.done += bytes;
-        let Some(bars) = &self.bars else { return };
-        if step.bar.is_none() && step.since.elapsed() >= PATIENCE {
-            let bar = bars.add(ProgressBar::new(step.total.unwrap_or(0)).with_elapsed(step.since.elapsed()));
-            let template = match step.total {
-                Some(_) => {
-                    "{wide_msg} [{bar:16}] {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec}"
-                }
-                None => "{wide_msg} {decimal_bytes} {decimal_bytes_per_sec}",
-            };
-            if let Ok(style) = ProgressStyle::with_template(template) {
-                bar.set_style(style.progress_chars("=> "));
-            }
-            bar.set_message(format!("{} {}", step.step, printable(&step.subject)));
-            step.bar = Some(bar);
-        }
-        if let Some(bar) = &step.bar {
-            bar.set_position(step.total.map_or(step.done, |total| step.done.min(total)));
         }
     }
 
@@ -235,6 +251,70 @@ impl Printer {
 
     fn paint(&self, text: &str, color: &str) -> String {
         if self.color { format!("\x1b[{color}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+}
+
+impl Running {
+    fn new(step: &'static str, subject: String, total: Option<u64>) -> Self {
+        Self { step, subject, total, done: 0, since: Instant::now(), said: None, bar: None, minutes: 0 }
+    }
+
+    fn advance(&mut self, bytes: u64, bars: Option<&MultiProgress>) {
+        let first = self.done == 0 && bytes > 0;
+        self.done += bytes;
+        self.appear(bars);
+        if let Some(bar) = &self.bar {
+            if first {
+                bar.set_style(self.style()); // in time so far, now in bytes
+            }
+            bar.set_position(self.total.map_or(self.done, |total| self.done.min(total)));
+        }
+    }
+
+    /// Time goes by. In a pipe it is told that something still runs: some give up on what is silent for long.
+    fn tick(&mut self, bars: Option<&MultiProgress>) {
+        self.appear(bars);
+        let minutes = self.since.elapsed().as_secs() / 60;
+        match &self.bar {
+            Some(bar) => bar.tick(),
+            None if bars.is_none() && minutes > self.minutes => {
+                self.minutes = minutes;
+                let _ = writeln!(io::stderr(), "{}: {minutes} min so far", self.message()); // nobody to complain to
+            }
+            None => {}
+        }
+    }
+
+    /// The bar, when it is time for it.
+    fn appear(&mut self, bars: Option<&MultiProgress>) {
+        if let Some(bars) = bars.filter(|_| self.bar.is_none() && self.since.elapsed() >= PATIENCE) {
+            let bar = ProgressBar::new(self.total.unwrap_or(0)).with_elapsed(self.since.elapsed());
+            let bar = bars.add(bar);
+            bar.set_style(self.style());
+            self.bar = Some(bar);
+            self.show();
+        }
+    }
+
+    fn style(&self) -> ProgressStyle {
+        let template = match self.total {
+            Some(_) => "{wide_msg} [{bar:16}] {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec}",
+            None if self.done > 0 => "{wide_msg} {decimal_bytes} {decimal_bytes_per_sec}",
+            None => "{wide_msg} {elapsed}",
+        };
+        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        style.progress_chars("=> ")
+    }
+
+    fn show(&self) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(self.message());
+        }
+    }
+
+    fn message(&self) -> String {
+        let subject = self.said.as_deref().unwrap_or(&self.subject);
+        format!("{} {}", self.step, printable(subject))
     }
 }
 

@@ -1,6 +1,7 @@
 //! References: where an image is. Transports and terms are skopeo's.
 //!
-//! What exists on the disk decides nothing: the same words always mean the same place.
+//! What exists on the disk decides nothing: the same words always mean the same place. `PLACE#NAME` is one of several
+//! images that were written to one place: see [`one_of_several`].
 
 use std::fmt;
 use std::path::PathBuf;
@@ -87,17 +88,45 @@ pub enum ReferenceError {
         /// Which rule.
         why: String,
     },
+    /// One of several images is to be at a place that has room for one.
+    #[error("`{text}` has room for one image")]
+    OneImage {
+        /// The place.
+        text: String,
+    },
 }
 
 impl ReferenceError {
     /// What to write instead.
     pub fn hint(&self) -> Option<String> {
         match self {
+            Self::Ambiguous { text } if text.contains('#') => Some(ONE_OF_SEVERAL.to_owned()),
             Self::Ambiguous { text } => Some(format!(
                 "write `./{text}` for a directory or archive, `docker://HOST/{text}` or `HOST/{text}` for an image in a registry"
             )),
-            Self::Invalid { .. } => None,
+            Self::Invalid { text, .. } => text.contains('#').then(|| ONE_OF_SEVERAL.to_owned()),
+            Self::OneImage { .. } => Some(
+                "put `{name}` into it, which becomes the name of each image; `oci:DIR` takes all of them"
+                    .to_owned(),
+            ),
         }
+    }
+}
+
+/// What a `#` in a reference means.
+const ONE_OF_SEVERAL: &str = "`#NAME` picks one of the images that `talosmith kernel` has written: `oci:DIR#NAME`, or behind a reference with `{name}` in it";
+/// What stands for the name of each image where several are written to one reference.
+const NAME: &str = "{name}";
+
+/// The reference of the image `name` among several that are written to `place` at once: `{name}` is replaced, and
+/// an OCI layout takes all of them, each by its name. `PLACE#NAME` reads the same image back.
+pub fn one_of_several(place: &str, name: &str) -> Result<String, ReferenceError> {
+    if place.contains(NAME) {
+        return Ok(place.replace(NAME, name));
+    }
+    match place.strip_prefix("oci:") {
+        Some(directory) if !directory.contains([':', '#']) => Ok(format!("{place}:{name}")),
+        _ => Err(ReferenceError::OneImage { text: place.to_owned() }),
     }
 }
 
@@ -119,11 +148,18 @@ impl FromStr for Reference {
     type Err = ReferenceError;
 
     fn from_str(text: &str) -> Result<Self, ReferenceError> {
+        // In a path, it is a letter as any other.
+        if let Some((place, name)) = text.rsplit_once('#')
+            && (place.starts_with("oci:") || place.contains(NAME))
+            && is_tag(name)
+        {
+            return one_of_several(place, name)?.parse();
+        }
         let invalid = |why: &str| ReferenceError::Invalid { text: text.to_owned(), why: why.to_owned() };
         if let Some(rest) = text.strip_prefix("docker://") {
             return rest.parse().map(Self::Registry).map_err(|error| match error {
                 ReferenceError::Invalid { why, .. } => invalid(&why),
-                ReferenceError::Ambiguous { .. } => error,
+                other => other,
             });
         }
         let file_and_name = |rest: &str| -> Result<(PathBuf, Option<String>), ReferenceError> {
@@ -346,6 +382,28 @@ mod tests {
         let error = "siderolabs/x:1".parse::<Reference>().unwrap_err();
         assert!(error.hint().unwrap().contains("./siderolabs/x:1"));
         assert!(matches!("my-module".parse::<Reference>(), Err(ReferenceError::Ambiguous { .. })));
+    }
+
+    #[test]
+    fn one_of_several_images_is_read_by_the_place_they_were_written_to() {
+        for (text, meant) in [
+            ("oci:out/k#my-module-pkg", "oci:out/k:my-module-pkg"),
+            ("oci:out/v1-{name}:0.1#kernel", "oci:out/v1-kernel:0.1"),
+            ("docker://h.example/a/{name}:v1#my-pkg", "docker://h.example/a/my-pkg:v1"),
+            ("h.example/{name}/{name}#my-pkg", "docker://h.example/my-pkg/my-pkg"),
+            ("oci-archive:{name}.tar#kernel", "oci-archive:kernel.tar"),
+            // Paths, and a name of a layout that was given as such.
+            ("dir:a#b", "dir:a#b"),
+            ("./a#b", "./a#b"),
+            ("oci-archive:a#b.tar", "oci-archive:a#b.tar"),
+            ("oci:a#1:name", "oci:a#1:name"),
+        ] {
+            assert_eq!(text.parse::<Reference>().unwrap().to_string(), meant, "{text}");
+        }
+        for wrong in ["kernel#my-pkg", "h.example/a/k:v1#my-pkg", "oci:out:v1#my-pkg", "oci:a#b#c"] {
+            let error = wrong.parse::<Reference>().unwrap_err();
+            assert!(error.hint().unwrap().contains("`oci:DIR"), "{wrong}: {error}");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use super::blocks::Blocks;
-use crate::base::fsio::{self, At as _, Draft, FileError};
+use crate::base::fsio::{self, At as _, Draft, FileError, TempFolder};
 use crate::base::{BlockCache, Content, Digest, Hasher};
 
 /// The file that marks an OCI layout, and its content (image-spec, image-layout.md).
@@ -65,7 +65,7 @@ impl Store {
         for entry in left {
             let old = entry.metadata().is_ok_and(|data| now - data.mtime() > YOUNG);
             if old && fs::File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok()) {
-                let _ = fs::remove_file(entry.path());
+                fsio::remove(&entry.path());
             }
         }
     }
@@ -125,6 +125,11 @@ impl Store {
     /// A draft on the store's file system.
     pub fn draft(&self) -> Result<Draft, FileError> {
         Draft::new(&self.root.join("drafts"))
+    }
+
+    /// A folder on the store's file system, for as long as it is held.
+    pub fn temp_folder(&self) -> Result<TempFolder, FileError> {
+        TempFolder::new(&self.root.join("drafts"))
     }
 
     /// The compressed blocks of earlier runs. Read when it is first asked for.

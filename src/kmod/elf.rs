@@ -18,6 +18,10 @@ const SECTION_HEADER_LEN: usize = 64;
 /// them 64 bytes. The largest module of Debian's 6.1 kernel, amdgpu, has less than 1 KiB of names.
 const NAMES_MAX: u64 = 4 << 20;
 
+/// Most bytes of one section's name that are looked at: sections may share their names' bytes, so that
+/// comparing names without an end costs the product of both tables. None that is looked for is as long.
+const NAME_MAX: usize = 256;
+
 const ET_REL: u16 = 1;
 const EM_X86_64: u16 = 62;
 const EM_AARCH64: u16 = 183;
@@ -240,9 +244,10 @@ impl Elf {
         &self.sections
     }
 
-    /// A section's name; empty if it has none.
+    /// The first 256 bytes of a section's name; empty if it has none.
     pub fn name(&self, section: &Section) -> &[u8] {
         let from = self.names.get(section.name as usize..).unwrap_or_default();
+        let from = from.get(..NAME_MAX).unwrap_or(from);
         from.split(|byte| *byte == 0).next().unwrap_or_default()
     }
 
@@ -498,5 +503,14 @@ mod tests {
         assert!(matches!(why, NotAModule::SectionOutside { index: 2, len: l, .. } if l == len), "{why}");
         bytes[second + 4] = SHT_NOBITS as u8;
         assert_eq!(open(bytes).unwrap().section(".b"), None);
+    }
+
+    #[test]
+    fn names_without_an_end_are_looked_at_in_part() {
+        let long = "a".repeat(NAMES_MAX as usize / 2);
+        let elf = open(testing::elf(62, &[(&long, b"one"), (".b", b"two")])).unwrap();
+        assert!(elf.sections().iter().all(|section| elf.name(section).len() <= NAME_MAX));
+        assert_eq!(elf.section(&long), None);
+        assert!(elf.section(".b").is_some());
     }
 }

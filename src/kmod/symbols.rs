@@ -10,7 +10,8 @@ use std::collections::HashMap;
 use super::elf::{Elf, ModuleError, NotAModule, Section};
 
 /// Most bytes of a symbol table, or of its names, that are read: amdgpu of Debian's 6.1 kernel has
-/// 0.7 MiB of either, and a module that was not stripped several times that.
+/// 0.7 MiB of either, and a module that was not stripped several times that. Of all sections together that
+/// hold CRCs no more is read, as any number of them may have the same bytes.
 pub const TABLE_MAX: u64 = 64 << 20;
 
 /// Longest name that is looked at: `KSYM_NAME_LEN`, what the kernel itself holds of a name.
@@ -129,6 +130,7 @@ impl Symbols {
     /// Exported symbols by their `__crc_` symbols.
     fn read_crcs(&mut self, elf: &mut Elf, table: &Table<'_>) -> Result<(), ModuleError> {
         let mut sections: HashMap<u16, Vec<u8>> = HashMap::new();
+        let mut left = TABLE_MAX;
         for entry in table.symbols() {
             let Some(rest) = table.from(entry).and_then(|name| name.strip_prefix(b"__crc_")) else {
                 continue;
@@ -140,7 +142,9 @@ impl Symbols {
                     let bytes = match sections.entry(index) {
                         std::collections::hash_map::Entry::Occupied(there) => there.into_mut(),
                         std::collections::hash_map::Entry::Vacant(place) => {
-                            place.insert(read_index(elf, index)?)
+                            let bytes = read_index(elf, index, left)?;
+                            left -= bytes.len() as u64; // no more than that were read
+                            place.insert(bytes)
                         }
                     };
                     u32_in(bytes, entry.value)
@@ -235,11 +239,11 @@ fn u32_in(bytes: &[u8], at: u64) -> Option<u32> {
     Some(u32::from_le_bytes(*four))
 }
 
-/// The bytes of the section of that index; none if it has none.
-fn read_index(elf: &mut Elf, index: u16) -> Result<Vec<u8>, ModuleError> {
+/// The bytes of the section of that index, if there are at most `limit`; none if it has none.
+fn read_index(elf: &mut Elf, index: u16, limit: u64) -> Result<Vec<u8>, ModuleError> {
     let section: Option<Section> =
         elf.sections().get(usize::from(index)).filter(|section| section.has_bytes()).copied();
-    section.map_or_else(|| Ok(Vec::new()), |section| elf.read(&section, TABLE_MAX))
+    section.map_or_else(|| Ok(Vec::new()), |section| elf.read(&section, limit))
 }
 
 #[cfg(test)]

@@ -137,7 +137,10 @@ impl PublicKey {
         });
         Ok(match key {
             Some(key) => Self::Rsa(Box::new(key)),
-            None => Self::Unsupported(format!("an RSA key of {} bits", modulus.len() * 8)),
+            None => {
+                let len = modulus.iter().skip_while(|byte| **byte == 0).count();
+                Self::Unsupported(format!("an RSA key of {} bits", len * 8))
+            }
         })
     }
 

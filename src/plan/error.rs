@@ -7,6 +7,7 @@ use crate::archive::tar::{TarError, WriteError};
 use crate::archive::{TreeError, squashfs};
 use crate::base::Digest;
 use crate::base::fsio::FileError;
+use crate::bldr::buildkit::BuildKitError;
 use crate::check::{CheckError, Report};
 use crate::image::MediaError;
 use crate::image::document::{DocumentError, WalkError};
@@ -18,6 +19,12 @@ pub enum Error {
     /// Something that the user gave is not as it must be.
     #[error(transparent)]
     Input(#[from] Box<Problem>),
+    /// What was built for this is not fit for it: a verdict, as of the checks.
+    #[error("{}", .0.message)]
+    Unfit(Box<Problem>),
+    /// BuildKit did not do what it was to do.
+    #[error(transparent)]
+    BuildKit(#[from] BuildKitError),
     /// The checks found errors.
     #[error("nothing was written: {}", .0.summary())]
     Findings(Box<Report>),

@@ -146,7 +146,7 @@ pub fn add<'p>(plan: &mut Plan<'p>, content: &'p Content, digest: Digest, origin
         let (digest, content) = writer.finish()?;
         Ok(outputs.with_blob(SYMBOLS, Descriptor::new("text/plain", digest, content.len())))
     };
-    plan.add(Step::new("kernel", 2, origin, run).parameter("kernel", digest).total(content.len()))
+    plan.add(Step::new("kernel", 3, origin, run).parameter("kernel", digest).total(content.len()))
 }
 
 /// What the step found.

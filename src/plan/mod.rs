@@ -22,6 +22,7 @@ pub mod gather;
 pub mod inspect;
 pub mod inspect_boot;
 pub mod installer;
+pub mod kernel;
 pub mod kernel_facts;
 pub mod one_image;
 pub mod outputs;

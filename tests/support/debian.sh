@@ -72,3 +72,22 @@ kernel_of() {
     rm -rf "$kernel_folder"
     mv "$kernel_folder.new" "$kernel_folder"
 }
+
+# release_of FOLDER: the release of the kernel that kernel_of got.
+release_of() {
+    find "$1/boot" -name 'vmlinuz-*' 2>>"$log" | sed -n 's/.*vmlinuz-//p' | head -n 1
+}
+
+# headers_of ARCH RELEASE FOLDER: the list of symbols that a kernel of Debian's exports:
+# usr/src/linux-headers-RELEASE/Module.symvers.
+headers_of() {
+    [ ! -f "$3/usr/src/linux-headers-$2/Module.symvers" ] || return 0
+    if [ -z "$2" ] || ! command -v apt-get >/dev/null || ! command -v dpkg-deb >/dev/null; then return 1; fi
+    rm -rf "$judges/apt/$1"
+    retry private_apt "$1" apt-get update || return 1
+    echo "downloading linux-headers-$2" >&2
+    (cd "$judges/apt/$1" && retry private_apt "$1" apt-get download "linux-headers-$2") || return 1
+    unpack_into "$3" "$1" || return 1
+    rm -rf "$3"
+    mv "$3.new" "$3"
+}

@@ -72,7 +72,7 @@ impl DockerRegistry {
 
 /// A port that nobody listens on, below those that the kernel gives to whoever asks for any: between
 /// this and the registry's start nobody else takes it.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let first = std::process::id() as u16;
     loop {

@@ -20,6 +20,15 @@ pub(crate) fn judge_at(variable: &str, what: &str) -> Option<PathBuf> {
     named.map(PathBuf::from).or_else(|| missing(&format!("{variable} names no {what}")))
 }
 
+/// As [`judge_at`], of one that is skipped even where judges are required.
+pub(crate) fn optional_at(variable: &str, what: &str) -> Option<PathBuf> {
+    let named = std::env::var_os(variable).filter(|value| !value.is_empty());
+    if named.is_none() {
+        let _ = writeln!(std::io::stderr(), "skipped: {variable} names no {what}"); // nobody looks
+    }
+    named.map(PathBuf::from)
+}
+
 /// Says that a judge is missing, and why.
 pub(crate) fn missing<T>(why: &str) -> Option<T> {
     let required = std::env::var_os("TALOSMITH_JUDGES").is_some_and(|value| value == "required");

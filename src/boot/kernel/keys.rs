@@ -27,8 +27,7 @@ pub(super) struct KeysSeeker {
     align: u64,
     /// Certificates back to back, the last found.
     group: Vec<Certificate>,
-    /// Where the group begins and ends.
-    start: u64,
+    /// Where the group ends.
     end: u64,
     /// The list.
     list: Option<Vec<Certificate>>,
@@ -39,7 +38,7 @@ pub(super) struct KeysSeeker {
 impl KeysSeeker {
     pub(super) fn new(machine: Machine) -> Self {
         let align = if machine == Machine::Arm64 { 256 } else { 8 };
-        Self { align, group: Vec::new(), start: 0, end: 0, list: None, has_own: false }
+        Self { align, group: Vec::new(), end: 0, list: None, has_own: false }
     }
 
     /// The keys.
@@ -47,10 +46,9 @@ impl KeysSeeker {
         TrustedKeys::new(self.list.unwrap_or_default())
     }
 
-    /// Whether the group is the list: its sizes stand behind it. Gives the size of the first certificates
-    /// that are the kernel's own. `behind` are the bytes from the group's end on.
-    fn own_size(&self, behind: &[u8]) -> Option<u64> {
-        let total = self.end - self.start;
+    /// The list, if the group is one, or its last certificates are: the sizes stand behind it. With it comes
+    /// the size of the first of them that are the kernel's own. `behind` are the bytes from the group's end on.
+    fn list_before(&self, behind: &[u8]) -> Option<(&[Certificate], u64)> {
         // A list with room for one more has zeros up to its size, which is found at the next place then.
         let spare = behind.iter().take(SPARE_MAX).take_while(|byte| **byte == 0).count() as u64;
         let mut at = round_up(self.end, self.align);
@@ -59,23 +57,35 @@ impl KeysSeeker {
                 let at = usize::try_from(at - self.end).ok()?;
                 array_at(behind, at).map(u64::from_le_bytes)
             };
-            if word(at) == Some(total) {
-                return word(round_up(at + 8, self.align)).filter(|own| self.is_own_size(*own));
+            if let Some(list) = word(at).and_then(|total| self.last(total)) {
+                let own = word(round_up(at + 8, self.align)).filter(|own| is_own_size(list, *own))?;
+                return Some((list, own));
             }
             at += self.align;
         }
         None
     }
 
-    /// Whether so many bytes are the first few of the certificates, or none.
-    fn is_own_size(&self, size: u64) -> bool {
+    /// The last certificates of the group, if some have so many bytes together: another one may happen to end
+    /// where the list begins.
+    fn last(&self, total: u64) -> Option<&[Certificate]> {
         let mut sum = 0;
-        size == 0
-            || self.group.iter().any(|certificate| {
-                sum += certificate.der().len() as u64;
-                sum == size
-            })
+        let index = self.group.iter().rposition(|certificate| {
+            sum += certificate.der().len() as u64;
+            sum == total
+        })?;
+        self.group.get(index..)
     }
+}
+
+/// Whether so many bytes are the first few of these certificates, or none.
+fn is_own_size(list: &[Certificate], size: u64) -> bool {
+    let mut sum = 0;
+    size == 0
+        || list.iter().any(|certificate| {
+            sum += certificate.der().len() as u64;
+            sum == size
+        })
 }
 
 impl Seeker for KeysSeeker {
@@ -100,16 +110,15 @@ impl Seeker for KeysSeeker {
         let Ok(certificate) = Certificate::parse(der) else { return };
         if place.position != self.end || self.group.len() == LIST_MAX {
             self.group.clear();
-            self.start = place.position;
         }
         self.end = place.position + len as u64;
         self.group.push(certificate);
-        if let Some(own) = self.own_size(behind)
+        if let Some((list, own)) = self.list_before(behind)
             // A list of revoked certificates has one word only; should something like a second one follow, it
             // says of no certificate that it is the kernel's own.
             && (self.list.is_none() || own > 0 && !self.has_own)
         {
-            self.list = Some(self.group.clone());
+            self.list = Some(list.to_vec());
             self.has_own = own > 0;
         }
     }

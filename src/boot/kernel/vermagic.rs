@@ -10,6 +10,9 @@ const LEN_MAX: usize = 256;
 /// Texts that are kept: of one kernel there is one, and one that only looks alike does no harm.
 const FOUND_MAX: usize = 16;
 
+/// What a flag begins with that has the hash of `RANDSTRUCT`; on arm64 it follows without a space.
+const RANDSTRUCT: &[u8] = b"RANDSTRUCT_";
+
 /// Looks for the version magic.
 #[derive(Debug, Default)]
 pub(super) struct VermagicSeeker {
@@ -43,8 +46,7 @@ impl Seeker for VermagicSeeker {
         let Some(end) = place.bytes.iter().position(|byte| *byte == 0) else { return };
         let flags = place.bytes.get(..end).unwrap_or_default();
         let word = |byte: &u8| byte.is_ascii_alphanumeric() || b" _".contains(byte);
-        // The text ends in a space.
-        if !flags.ends_with(b" ") || !flags.iter().all(word) {
+        if !is_whole(flags) || !flags.iter().all(word) {
             return;
         }
         if let (Ok(release), Ok(flags)) = (std::str::from_utf8(release), std::str::from_utf8(flags))
@@ -54,6 +56,13 @@ impl Seeker for VermagicSeeker {
             self.found.push(format!("{release}{flags}"));
         }
     }
+}
+
+/// Whether flags end as the kernel's do: each has a space behind it but the last two, `MODULE_ARCH_VERMAGIC`
+/// where the architecture has one (arm64: arch/arm64/include/asm/vermagic.h) and that of `RANDSTRUCT`.
+fn is_whole(flags: &[u8]) -> bool {
+    let last = flags.rsplit(|byte| *byte == b' ').next().unwrap_or_default();
+    last.is_empty() || last == b"aarch64" || last.windows(RANDSTRUCT.len()).any(|part| part == RANDSTRUCT)
 }
 
 #[cfg(test)]
@@ -69,8 +78,19 @@ mod tests {
     }
 
     #[test]
+    fn the_last_flags_have_no_space_behind_them() {
+        for text in [
+            "6.1.0-a SMP mod_unload modversions aarch64",
+            "6.1.0-a SMP preempt mod_unload RANDSTRUCT_0123abcd",
+            "6.1.0-a SMP mod_unload aarch64RANDSTRUCT_0123abcd",
+        ] {
+            assert_eq!(seek(&format!("x\0{text}\0y")).as_deref(), Some(text));
+        }
+    }
+
+    #[test]
     fn the_version_magic_is_told_from_the_banner_and_from_other_releases() {
-        assert_eq!(seek("x\x006.1.0-a SMP mod_unload aarch64\0").as_deref(), None, "no space at its end");
+        assert_eq!(seek("x\x006.1.0-a SMP mod_unload\0").as_deref(), None, "no space at its end");
         assert_eq!(
             seek("x\x006.1.0-a SMP preempt mod_unload modversions \0y").as_deref(),
             Some("6.1.0-a SMP preempt mod_unload modversions ")

@@ -14,7 +14,7 @@ use super::installer::{embedded, host, overlay_options};
 use super::{check_outputs, print_written};
 use crate::archive::{Entry, Tree, tar};
 use crate::base::Content;
-use crate::base::fsio::{self, At as _, TempFolder};
+use crate::base::fsio::{self, At as _};
 use crate::image::Platform;
 use crate::plan::installer::{
     AssetFiles, Built, ExtensionSource, InstallerSpec, Names, Output, OverlaySpec, build, pack, version_of,
@@ -154,7 +154,7 @@ fn make(
         return make_raw(args, profile, path, options, printer);
     }
     let context = &options.context;
-    let moment = TempFolder::new(context.store.root()).map_err(|error| failed(&error))?;
+    let moment = context.store.temp_folder().map_err(|error| failed(&error))?;
     let raw = moment.path().join(profile.raw_file_name());
     let mut built = make_raw(args, profile, raw.clone(), options, printer)?;
     let size = fs::metadata(&raw).at("read", &raw).map_err(|error| failed(&error))?.len();
@@ -287,7 +287,7 @@ fn to_stdout(
     options: &Options,
     printer: &Printer,
 ) -> Result<Outcome, Failure> {
-    let folder = TempFolder::new(options.context.store.root()).map_err(|error| failed(&error))?;
+    let folder = options.context.store.temp_folder().map_err(|error| failed(&error))?;
     make(args, profile, folder.path(), options, printer)?;
     let (name, path) = (profile.file_name(), folder.path().join(profile.file_name()));
     let size = fs::metadata(&path).at("read", &path).map_err(|error| failed(&error))?.len();

@@ -9,6 +9,7 @@ mod extension;
 mod imager;
 mod inspect;
 mod installer;
+mod kernel;
 mod new;
 mod packages;
 mod squashfs;
@@ -31,6 +32,7 @@ pub(super) fn run(command: &Command, options: &Options, printer: &Printer) -> Re
         Command::Packages(args) => packages::run(args, options, printer),
         Command::Installer(args) => installer::run(args, options, printer),
         Command::Imager(args) => imager::run(args, options, printer),
+        Command::Kernel(args) => kernel::run(args, options, printer),
         Command::Check(args) => check::run(args, options, printer),
         Command::Inspect(args) => inspect::run(args, options, printer),
         Command::Diff(args) => diff::run(args, options, printer),

@@ -75,15 +75,19 @@ impl Ground {
         let cache = StatCache::open(context.store.root().join("stat-cache"));
         let kernel = KernelInput::all(context, &[word.to_owned()], &wanted, &cache)?.pop();
         let kernel = kernel.ok_or_else(|| Problem::new(format!("`{word}` has no kernel for {platform}")))?;
+        Self::of_input(kernel)
+    }
+
+    /// A kernel image that was read.
+    pub fn of_input(kernel: KernelInput) -> Result<Self, Error> {
+        let modules = in_both_places(kernel.files.tree)
+            .map_err(|source| Error::Tree { origin: kernel.reference.clone(), source })?;
         Ok(Self {
-            origin: format!("`{word}`"),
+            origin: format!("`{}`", kernel.reference),
             keys: kernel.kernel.keys()?,
             kernel: kernel.kernel,
             symbols: kernel.symbols,
-            modules: Some(
-                in_both_places(kernel.files.tree)
-                    .map_err(|source| Error::Tree { origin: word.to_owned(), source })?,
-            ),
+            modules: Some(modules),
             firmware: None,
             cmdline: None,
             talos: None,

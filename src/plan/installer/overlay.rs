@@ -90,7 +90,7 @@ pub(super) fn kernel_args(
         layer(&files.tree, &spec.name, architecture, &spec.options).map_err(|error| wrong(spec, &error))?;
     let program =
         program(&layer).ok_or_else(|| Error::Internal("an overlay's layer has no program".into()))?;
-    let folder = fsio::TempFolder::new(context.store.root())?;
+    let folder = context.store.temp_folder()?;
     let file = folder.path().join("program");
     fsio::copy_to(&program, &file)?;
     fs::set_permissions(&file, Permissions::from_mode(0o700)).at("change", &file)?;

@@ -24,6 +24,8 @@ pub struct UnknownKey {
     pub path: String,
     /// Line, from 1.
     pub line: usize,
+    /// Column, from 1.
+    pub column: usize,
     /// The key of the same mapping that was meant, perhaps.
     pub suggestion: Option<String>,
 }
@@ -42,6 +44,11 @@ impl<'a> Cursor<'a> {
     /// Line to point at, from 1.
     pub fn line(&self) -> usize {
         self.line
+    }
+
+    /// Column to point at, from 1.
+    pub fn column(&self) -> usize {
+        self.column
     }
 
     /// Whether the value is null or its key is absent.
@@ -133,7 +140,8 @@ impl<'a> Cursor<'a> {
         let unknown = |key: &'a Node| {
             let text = key.scalar().filter(|text| !known.contains(text))?;
             let suggestion = suggest::nearest(text, known.iter().copied()).map(str::to_owned);
-            Some(UnknownKey { path: self.path_of(&clip(text)), line: key.line, suggestion })
+            let path = self.path_of(&clip(text));
+            Some(UnknownKey { path, line: key.line, column: key.column, suggestion })
         };
         Ok(self.pairs()?.iter().filter_map(|(key, _)| unknown(key)).collect())
     }

@@ -10,12 +10,14 @@
 //! | [`kmod`] | what kernel modules say of themselves |
 //! | [`boot`] | kernel images, PE files, unified kernel images |
 //! | [`talos`] | what Talos demands of an image |
+//! | [`bldr`] | package trees: their templates, files and steps |
 //! | [`check`] | one rule a function, each with a stable code |
 //! | [`plan`] | steps, their keys, and the engine that runs them |
 //! | [`cli`] | the command line |
 
 pub mod archive;
 pub mod base;
+pub mod bldr;
 pub mod boot;
 pub mod check;
 pub mod cli;

@@ -17,9 +17,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("kmod", &["base", "archive"]),
     ("boot", &["base", "archive"]),
     ("talos", &["base", "archive", "image", "kmod", "boot"]),
-    ("check", &["base", "archive", "image", "kmod", "boot", "talos"]),
-    ("plan", &["base", "archive", "image", "kmod", "boot", "talos", "check"]),
-    ("cli", &["base", "archive", "image", "kmod", "boot", "talos", "check", "plan"]),
+    ("bldr", &["base", "archive", "image", "kmod", "boot", "talos"]),
+    ("check", &["base", "archive", "image", "kmod", "boot", "talos", "bldr"]),
+    ("plan", &["base", "archive", "image", "kmod", "boot", "talos", "bldr", "check"]),
+    ("cli", &["base", "archive", "image", "kmod", "boot", "talos", "bldr", "check", "plan"]),
 ];
 
 /// Siblings that a module of a room must not use: the leaves know nothing of what is built on them.
@@ -34,6 +35,8 @@ const SIBLINGS: &[(&str, &str, &[&str])] = &[
     ("image", "document", &["layout", "registry", "media", "docker_archive", "store"]),
     ("image", "layout", &["registry", "media", "docker_archive"]),
     ("image", "registry", &["layout", "media", "docker_archive", "store", "document"]),
+    ("bldr", "template", &["pkgfile", "steps", "buildkit"]),
+    ("bldr", "pkgfile", &["steps", "buildkit"]),
     (
         "plan",
         "step",

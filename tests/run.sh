@@ -114,6 +114,15 @@ get_go_yaml() {
     has go-yaml
 }
 
+# How Go's text/template renders, with the functions that bldr gives it.
+get_go_template() {
+    if has go-template; then return 0; fi
+    if ! has go; then return 1; fi
+    (cd tests/support/go-template && go_judge go build -o "$judges/bin/go-template" .) || return 1
+    rm -rf "$judges/go-cache" # needed no more
+    has go-template
+}
+
 get_python() {
     if "$judges/venv/bin/python" -c 'import jsonschema, pefile' >/dev/null 2>&1; then return 0; fi
     if ! can_venv; then return 1; fi
@@ -157,6 +166,7 @@ if [ "$mode" != none ]; then
     get_crane || skip "there is no program \`crane\`, and no \`go\` that builds it"
     get_schemas || skip "the OCI schemas: there is no \`go\` that downloads them"
     get_go_yaml || skip "there is no program \`go-yaml\`, and no \`go\` that builds it"
+    get_go_template || skip "there is no program \`go-template\`, and no \`go\` that builds it"
     get_python || skip "the OCI schemas and pefile: there is no python3 with venv, jsonschema and pefile"
     for arch in amd64 arm64; do
         kernel_of "$arch" "$arch" "$judges/modules/$arch" ||

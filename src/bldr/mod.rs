@@ -3,5 +3,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`template`] | Go templates with sprig's functions |
+//! | [`pkgfile`] | the files of a tree as types, all its packages |
 
+pub mod pkgfile;
 pub mod template;

@@ -14,6 +14,8 @@ use super::tree_input::TreeInput;
 use crate::archive::tree::{self, Entry, Kind};
 use crate::base::fsio::{self, At as _};
 use crate::base::{Content, Digest, Epoch, suggest};
+use crate::bldr::pkgfile::Variables;
+use crate::bldr::template::Template;
 use crate::image::Platform;
 use crate::kmod::{self, ModuleFacts};
 use crate::talos::extension::{
@@ -21,7 +23,6 @@ use crate::talos::extension::{
 };
 use crate::talos::kind::Kind as ImageKind;
 use crate::talos::manifest::Manifest;
-use crate::talos::template;
 use crate::talos::version::Version;
 
 /// The most bytes of a manifest, of its variables, or of a list of modules.
@@ -73,24 +74,37 @@ fn missing(spec: &ExtensionSpec) -> Problem {
     }
 }
 
-/// Renders `manifest.yaml.tmpl` with the `vars.yaml` beside it.
+/// Renders `manifest.yaml.tmpl` with the `vars.yaml` beside it, which may be a template itself.
 fn render(path: &Path, template: &[u8]) -> Result<String, Error> {
+    let vars_path = fsio::parent(path).join("vars.yaml");
+    let variables = match vars_path.exists() {
+        true => {
+            let text = rendered(&vars_path, &fsio::read(&vars_path, TEXT_LIMIT)?, &Variables::new())?;
+            Variables::parse(text.as_bytes()).map_err(|error| {
+                Problem::new(format!("{} is not valid", shown(&vars_path))).detail(error.to_string())
+            })?
+        }
+        false => Variables::new(),
+    };
+    rendered(path, template, &variables)
+}
+
+/// Renders a file. Go would print `<no value>` for a variable that is not there; nobody wants that in a
+/// manifest.
+fn rendered(path: &Path, bytes: &[u8], variables: &Variables) -> Result<String, Error> {
     let invalid = |message: String| {
         Problem::new(format!("template {} cannot be rendered", shown(path))).detail(message)
     };
-    let text = std::str::from_utf8(template).map_err(|error| invalid(error.to_string()))?;
-    let vars_path = fsio::parent(path).join("vars.yaml");
-    let vars = match vars_path.exists() {
-        true => template::parse_vars(&fsio::read(&vars_path, TEXT_LIMIT)?).map_err(|error| {
-            Problem::new(format!("{} is not valid", shown(&vars_path))).detail(error.to_string())
-        })?,
-        false => BTreeMap::new(),
-    };
-    template::render_template(text, &vars).map_err(|error| {
-        let mut problem = invalid(error.to_string());
-        problem.hint = error.hint();
-        problem.into()
-    })
+    let text = std::str::from_utf8(bytes).map_err(|error| invalid(error.to_string()))?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let rendered = Template::parse(&name, text)
+        .and_then(|template| template.render_whole(&variables.to_value()))
+        .map_err(|error| {
+            let mut problem = invalid(error.to_string());
+            problem.hint = error.hint();
+            problem
+        })?;
+    Ok(rendered)
 }
 
 /// Gathers the rootfs for one platform.

@@ -23,7 +23,6 @@
 //! | [`mod@modules_dep`] | the extension that indexes all modules of an installer |
 //! | [`initramfs`] | the initramfs of an installer: composed, read, verified |
 //! | [`service`] | the specification of an extension service |
-//! | [`template`] | `manifest.yaml.tmpl` and `vars.yaml` |
 //! | [`uki`] | what is in a unified kernel image |
 
 pub mod catalogue;
@@ -45,7 +44,6 @@ pub mod profile;
 pub mod range;
 pub mod schematic;
 pub mod service;
-pub mod template;
 pub mod uki;
 pub mod version;
 pub mod virtual_extension;
@@ -61,5 +59,4 @@ pub use profile::{Profile, ProfileFlags, Resolved};
 pub use range::{Range, RangeError};
 pub use schematic::Schematic;
 pub use service::Service;
-pub use template::{TemplateError, parse_vars, render_template};
 pub use version::{Architecture, Feature, Tag, Version};

@@ -95,9 +95,9 @@ pub struct Step {
 pub struct Instruction {
     /// The shell's text.
     pub text: String,
-    /// Line at which the item starts, from 1.
+    /// Line of the text's first line, from 1: of a block, the one below its `|`.
     pub line: usize,
-    /// Column, from 1.
+    /// Column of the text, from 1: of a block, that of all its lines.
     pub column: usize,
 }
 
@@ -240,7 +240,11 @@ fn step(cursor: &Cursor<'_>) -> Result<Step, Problem> {
 }
 
 fn instruction(cursor: &Cursor<'_>) -> Result<Instruction, Problem> {
-    Ok(Instruction { text: cursor.string()?, line: cursor.line(), column: cursor.column() })
+    let text = cursor.string()?;
+    // The reader points at the first line of a block that has something in it.
+    let empty = text.bytes().take_while(|byte| *byte == b'\n').count();
+    let line = cursor.line().saturating_sub(empty).max(1);
+    Ok(Instruction { text, line, column: cursor.column() })
 }
 
 fn source(cursor: &Cursor<'_>) -> Result<Source, Problem> {

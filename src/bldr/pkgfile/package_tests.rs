@@ -31,10 +31,21 @@ fn a_package_has_all_of_its_parts() {
     let [step] = package.steps.as_slice() else { panic!("{package:?}") };
     assert_eq!(step.env.get("A"), Some("1.10"));
     assert_eq!(step.prepare[0].text, "cd a\nls\n");
+    assert_eq!((step.prepare[0].line, step.prepare[0].column), (24, 9));
+    assert_eq!((step.build[0].line, step.build[0].column), (26, 13));
     assert_eq!(step.network, Network::Host);
     assert_eq!(step.sources[0].sha512.len(), 128);
     assert_eq!(step.sbom.as_ref().unwrap().licenses, ["MIT"]);
     assert_eq!(package.finalize, [Copied { from: "/rootfs".to_owned(), to: "/".to_owned() }]);
+}
+
+#[test]
+fn an_instruction_knows_the_line_of_its_text() {
+    let text = "name: x\nvariant: scratch\nsteps:\n  - build:\n      - |\n\n\n        ls\n      - ls\nfinalize: [{}]\n";
+    let package = parse(text).unwrap();
+    let build = &package.steps[0].build;
+    assert_eq!((build[0].text.as_str(), build[0].line, build[0].column), ("\n\nls\n", 6, 9));
+    assert_eq!((build[1].text.as_str(), build[1].line, build[1].column), ("ls", 9, 9));
 }
 
 #[test]

@@ -92,10 +92,13 @@ fn dig(memory: &mut Memory, args: Args<'_>) -> Result<Datum, Fault> {
     if keys.is_empty() {
         return Err(Fault::new("it takes at least three arguments"));
     }
+    if !keys.iter().all(|key| matches!(key, Datum::Text(_))) {
+        return Err(Fault::new("its keys are texts"));
+    }
     let mut value = map.clone();
     for key in keys {
         let (Datum::Map(map, Elem::Any), Datum::Text(key)) = (&value, key) else {
-            return Err(Fault::new("it takes keys, and a mapping at each of them"));
+            return Err(Fault::new("it takes a mapping at each of its keys"));
         };
         match memory.entries(*map).get(key) {
             Some(found) => value = found.clone(),

@@ -19,6 +19,9 @@
 //! left behind it); complex numbers, the insides of versions (`%d`), `\B` in regular expressions and functions
 //! that are no functions of their arguments are refused; mappings are in the order of their keys where Go's
 //! order is random; the limits.
+//!
+//! Crates that do a part of this (`gtmpl`, `gtmpl-ng`) keep values that a function cannot change, so that `set`
+//! is out of reach, and numbers without Go's types, on which sprig's functions fail or not.
 
 mod ast;
 mod builtin;

@@ -4,6 +4,8 @@
 //! `&&` and their like have no meaning of their own within brackets, and a brace that counts nothing is a
 //! brace.
 
+use std::sync::Arc;
+
 use regex::{Captures, Regex, RegexBuilder};
 
 use super::functions::Param::{Int, Text};
@@ -49,17 +51,25 @@ const KEPT_MAX: usize = 16;
 /// The longest expression. Compiling takes many times as much.
 const PATTERN_MAX: usize = 4096;
 
+/// An expression.
+#[derive(Debug, Clone)]
+pub(super) struct Expression {
+    regex: Regex,
+    /// Numbers and names of groups.
+    names: Arc<[(usize, String)]>,
+}
+
 /// Compiles an expression, or finds it among those that were compiled before.
-fn compile(memory: &mut Memory, pattern: &str) -> Result<Regex, Fault> {
-    if let Some(regex) = memory.expressions.get(pattern) {
-        return Ok(regex.clone());
+fn compile(memory: &mut Memory, pattern: &str) -> Result<Expression, Fault> {
+    if let Some(expression) = memory.expressions.get(pattern) {
+        return Ok(expression.clone());
     }
     // Compiling is dear: as much as thousands of steps.
     memory.budget.steps(2000 + 20 * pattern.len())?;
     if pattern.len() > PATTERN_MAX {
         return Err(Fault::Limit(format!("a regular expression of more than {PATTERN_MAX} bytes")));
     }
-    let ours = Translator::translate(pattern)?;
+    let (ours, names) = Translator::translate(pattern)?;
     let regex = RegexBuilder::new(&ours)
         .size_limit(COMPILED_MAX)
         .dfa_size_limit(COMPILED_MAX)
@@ -74,8 +84,9 @@ fn compile(memory: &mut Memory, pattern: &str) -> Result<Regex, Fault> {
     if memory.expressions.len() >= KEPT_MAX {
         memory.expressions.clear();
     }
-    memory.expressions.insert(pattern.to_owned(), regex.clone());
-    Ok(regex)
+    let expression = Expression { regex, names: names.into() };
+    memory.expressions.insert(pattern.to_owned(), expression.clone());
+    Ok(expression)
 }
 
 /// A search takes its time with the text's length.
@@ -84,13 +95,13 @@ fn search(memory: &mut Memory, text: &str) -> Result<(), Fault> {
 }
 
 fn is_match(memory: &mut Memory, args: Args<'_>) -> Result<Datum, Fault> {
-    let regex = compile(memory, args.text(0))?;
+    let Expression { regex, .. } = compile(memory, args.text(0))?;
     search(memory, args.text(1))?;
     Ok(Datum::Bool(regex.is_match(args.text(1))))
 }
 
 fn find(memory: &mut Memory, args: Args<'_>) -> Result<Datum, Fault> {
-    let regex = compile(memory, args.text(0))?;
+    let Expression { regex, .. } = compile(memory, args.text(0))?;
     search(memory, args.text(1))?;
     memory.text(regex.find(args.text(1)).map_or("", |found| found.as_str()))
 }
@@ -101,7 +112,7 @@ fn most(count: i64) -> usize {
 }
 
 fn find_all(memory: &mut Memory, args: Args<'_>) -> Result<Datum, Fault> {
-    let regex = compile(memory, args.text(0))?;
+    let Expression { regex, .. } = compile(memory, args.text(0))?;
     search(memory, args.text(1))?;
     let mut found = regex.find_iter(args.text(1)).take(most(args.int(2))).peekable();
     if found.peek().is_none() {
@@ -111,7 +122,8 @@ fn find_all(memory: &mut Memory, args: Args<'_>) -> Result<Datum, Fault> {
 }
 
 fn split(memory: &mut Memory, args: Args<'_>) -> Result<Datum, Fault> {
-    let (regex, text, most) = (compile(memory, args.text(0))?, args.text(1), most(args.int(2)));
+    let Expression { regex, .. } = compile(memory, args.text(0))?;
+    let (text, most) = (args.text(1), most(args.int(2)));
     search(memory, text)?;
     if most == 0 {
         return Ok(Memory::nil_list(Elem::Text));
@@ -139,10 +151,28 @@ fn split(memory: &mut Memory, args: Args<'_>) -> Result<Datum, Fault> {
     memory.texts(parts)
 }
 
-type Replace = fn(&mut Memory, &mut String, &str, &Captures<'_>) -> Result<(), Fault>;
+/// What an expression found.
+struct Match<'a> {
+    captures: Captures<'a>,
+    names: &'a [(usize, String)],
+}
+
+impl<'a> Match<'a> {
+    /// A group by its number or its name: of several with one name the first that found something.
+    fn group(&self, name: &str) -> Option<&'a str> {
+        if name.bytes().all(|byte| byte.is_ascii_digit()) {
+            return self.captures.get(name.parse().ok()?).map(|group| group.as_str());
+        }
+        let named = self.names.iter().filter(|(_, own)| own == name);
+        named.filter_map(|(number, _)| self.captures.get(*number)).map(|group| group.as_str()).next()
+    }
+}
+
+type Replace = fn(&mut Memory, &mut String, &str, &Match<'_>) -> Result<(), Fault>;
 
 fn replace(memory: &mut Memory, args: Args<'_>, with: Replace) -> Result<Datum, Fault> {
-    let (regex, text, new) = (compile(memory, args.text(0))?, args.text(1), args.text(2));
+    let Expression { regex, names } = compile(memory, args.text(0))?;
+    let (text, new) = (args.text(1), args.text(2));
     search(memory, text)?;
     let mut out = String::new();
     let mut from = 0;
@@ -150,7 +180,7 @@ fn replace(memory: &mut Memory, args: Args<'_>, with: Replace) -> Result<Datum, 
         memory.budget.steps(1)?;
         let Some(whole) = captures.get(0) else { continue };
         put(memory, &mut out, text.get(from..whole.start()).unwrap_or_default())?;
-        with(memory, &mut out, new, &captures)?;
+        with(memory, &mut out, new, &Match { captures, names: &names })?;
         from = whole.end();
     }
     put(memory, &mut out, text.get(from..).unwrap_or_default())?;
@@ -163,12 +193,12 @@ fn put(memory: &Memory, out: &mut String, text: &str) -> Result<(), Fault> {
     Ok(())
 }
 
-fn literal(memory: &mut Memory, out: &mut String, new: &str, _: &Captures<'_>) -> Result<(), Fault> {
+fn literal(memory: &mut Memory, out: &mut String, new: &str, _: &Match<'_>) -> Result<(), Fault> {
     put(memory, out, new)
 }
 
 /// `$1`, `${1}`, `$name` with the longest name there is, and `$$`.
-fn expand(memory: &mut Memory, out: &mut String, new: &str, captures: &Captures<'_>) -> Result<(), Fault> {
+fn expand(memory: &mut Memory, out: &mut String, new: &str, found: &Match<'_>) -> Result<(), Fault> {
     let mut rest = new;
     while let Some((before, behind)) = rest.split_once('$') {
         put(memory, out, before)?;
@@ -183,12 +213,7 @@ fn expand(memory: &mut Memory, out: &mut String, new: &str, captures: &Captures<
             continue;
         };
         rest = behind;
-        let group = match name.parse::<usize>() {
-            Ok(number) => captures.get(number),
-            Err(_) if name.bytes().all(|byte| byte.is_ascii_digit()) => None,
-            Err(_) => captures.name(name),
-        };
-        put(memory, out, group.map_or("", |group| group.as_str()))?;
+        put(memory, out, found.group(name).unwrap_or_default())?;
     }
     put(memory, out, rest)
 }
@@ -207,11 +232,17 @@ fn group_name(text: &str) -> Option<(&str, &str)> {
 struct Translator<'a> {
     rest: std::iter::Peekable<std::str::Chars<'a>>,
     out: String,
+    /// How many groups there were so far.
+    groups: usize,
+    /// Numbers and names of those that have one.
+    names: Vec<(usize, String)>,
 }
 
 impl<'a> Translator<'a> {
-    fn translate(pattern: &'a str) -> Result<String, Fault> {
-        let mut translator = Self { rest: pattern.chars().peekable(), out: String::new() };
+    /// The expression, and the names of its groups.
+    fn translate(pattern: &'a str) -> Result<(String, Vec<(usize, String)>), Fault> {
+        let rest = pattern.chars().peekable();
+        let mut translator = Self { rest, out: String::new(), groups: 0, names: Vec::new() };
         let mut repeated = false;
         while let Some(c) = translator.rest.next() {
             let repeats = match c {
@@ -233,7 +264,7 @@ impl<'a> Translator<'a> {
             }
             repeated = repeats;
         }
-        Ok(translator.out)
+        Ok((translator.out, translator.names))
     }
 
     /// Anything but a repetition.
@@ -363,22 +394,35 @@ impl<'a> Translator<'a> {
         Ok(true)
     }
 
-    /// Flags that Go does not have are errors.
+    /// Behind `(`. Names are kept aside, since one may stand several times; flags that Go does not have are
+    /// errors.
     fn group(&mut self) -> Result<(), Fault> {
         self.out.push('(');
         if self.rest.next_if_eq(&'?').is_none() {
+            self.groups += 1;
+            return Ok(());
+        }
+        let mut ahead = self.rest.clone();
+        ahead.next_if_eq(&'P');
+        if ahead.next_if_eq(&'<').is_some() {
+            let mut name = String::new();
+            while let Some(c) = ahead.next_if(|c| c.is_ascii_alphanumeric() || *c == '_') {
+                name.push(c);
+            }
+            if name.is_empty() || ahead.next_if_eq(&'>').is_none() {
+                return Err(wrong("a group's name is not valid"));
+            }
+            self.rest = ahead;
+            self.groups += 1;
+            self.names.push((self.groups, name));
             return Ok(());
         }
         self.out.push('?');
         while let Some(c) = self.rest.next_if(|c| c.is_ascii_alphabetic() || *c == '-') {
-            if !"imsUP-".contains(c) {
+            if !"imsU-".contains(c) {
                 return Err(wrong(format!("flag `{c}` is not known")));
             }
             self.out.push(c);
-            // `(?P<name>`
-            if c == 'P' {
-                break;
-            }
         }
         Ok(())
     }

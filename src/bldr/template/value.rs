@@ -7,9 +7,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use regex::Regex;
-
 use super::limits::{Budget, DEPTH_MAX, Fault};
+use super::regex::Expression;
 use super::semver::Version;
 use crate::base::yaml::Any;
 
@@ -217,7 +216,7 @@ pub(super) struct Memory {
     maps: Vec<MapData>,
     nothing: MapData,
     /// Regular expressions that were compiled: a range uses one again and again.
-    pub(super) expressions: BTreeMap<String, Regex>,
+    pub(super) expressions: BTreeMap<String, Expression>,
     pub(super) budget: Budget,
 }
 

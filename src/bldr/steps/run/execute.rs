@@ -300,7 +300,11 @@ impl Runner<'_> {
 
     fn dispatch(&mut self, name: &str, arguments: &[String], descriptors: Descriptors) -> Result<u8, Stop> {
         let stdin = self.inputs.get_mut(descriptors.stdin).and_then(Option::take);
-        let mut io = Io { stdin, ..Io::default() };
+        let out_file = match descriptors.out {
+            Target::File(id) => Some(id),
+            _ => None,
+        };
+        let mut io = Io { stdin, out_file, ..Io::default() };
         let status = match builtins::run(self, name, arguments, &mut io) {
             Some(status) => status,
             None => self.tool(name, arguments, &mut io),

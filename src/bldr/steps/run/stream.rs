@@ -69,6 +69,8 @@ impl Stream {
 pub(crate) struct Io {
     /// What it may read; taken by the first that reads.
     pub(crate) stdin: Option<Content>,
+    /// The file that the standard output is, if it is one.
+    pub(crate) out_file: Option<super::Id>,
     pub(crate) stdout: Stream,
     pub(crate) stderr: Stream,
 }

@@ -131,6 +131,16 @@ fn symlink(
     if target.is_empty() {
         return Err(Errno::NoEntry);
     }
+    // A link in the place of its own target would lose it.
+    if force
+        && let Ok(source) = runner.root.resolve(runner.directory(), target, true)
+        && let Ok(place) = runner.root.resolve(runner.directory(), name, false)
+        && let Some(id) = source.node.filter(|id| Some(*id) == place.node)
+        && (runner.root.inode(id).is_some_and(|inode| inode.links == 1)
+            || (source.directory, &source.name) == (place.directory, &place.name))
+    {
+        return Err(Errno::Exists);
+    }
     let (directory, name) = free(runner, name, force, made)?;
     let now = runner.now();
     runner.root.create(directory, &name, Inode::new(0o777, now, Node::Symlink(target.to_owned()))).map(drop)

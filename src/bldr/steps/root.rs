@@ -75,6 +75,8 @@ pub(crate) enum Node {
 #[derive(Debug, Clone)]
 pub(crate) struct Directory {
     parent: Id,
+    /// Its name in there.
+    name: String,
     pub(crate) names: BTreeMap<String, Id>,
 }
 
@@ -127,7 +129,7 @@ pub(crate) struct Place {
 /// See the module.
 #[derive(Debug, Clone)]
 pub struct Root {
-    nodes: Vec<Option<Inode>>,
+    nodes: Vec<Option<Box<Inode>>>,
     alive: usize,
 }
 
@@ -140,10 +142,10 @@ impl Default for Root {
 impl Root {
     /// An empty root, 0755.
     pub fn new() -> Self {
-        let root = Directory { parent: ROOT, names: BTreeMap::new() };
+        let root = Directory { parent: ROOT, name: String::new(), names: BTreeMap::new() };
         let mut inode = Inode::new(0o755, 0, Node::Directory(root));
         inode.links = 1;
-        Self { nodes: vec![Some(inode)], alive: 1 }
+        Self { nodes: vec![Some(Box::new(inode))], alive: 1 }
     }
 
     /// A file system of a tree's entries; names of one file stay names of one file.
@@ -178,7 +180,11 @@ impl Root {
                     self.dress(id, entry);
                     return Ok(());
                 }
-                Node::Directory(Directory { parent: directory, names: BTreeMap::new() })
+                Node::Directory(Directory {
+                    parent: directory,
+                    name: name.to_owned(),
+                    names: BTreeMap::new(),
+                })
             }
             Kind::File(content) => Node::File(content.clone()),
             Kind::Symlink(target) => Node::Symlink(target.clone()),
@@ -290,11 +296,11 @@ impl Root {
 
     /// The node, if it is still there.
     pub(crate) fn inode(&self, id: Id) -> Option<&Inode> {
-        self.nodes.get(id.0).and_then(Option::as_ref)
+        self.nodes.get(id.0).and_then(Option::as_deref)
     }
 
     pub(crate) fn inode_mut(&mut self, id: Id) -> Option<&mut Inode> {
-        self.nodes.get_mut(id.0).and_then(Option::as_mut)
+        self.nodes.get_mut(id.0).and_then(Option::as_deref_mut)
     }
 
     pub(crate) fn is_directory(&self, id: Id) -> bool {
@@ -338,12 +344,11 @@ impl Root {
     pub(crate) fn path_of(&self, directory: Id) -> String {
         let (mut names, mut at) = (Vec::new(), directory);
         while at != ROOT {
-            let above = self.parent(at);
-            match self.names(above).find(|(_, id)| *id == at) {
-                Some((name, _)) => names.push(name),
-                None => break, // it was removed while somebody stood in it
+            match self.inode(at).map(|inode| &inode.node) {
+                Some(Node::Directory(directory)) => names.push(directory.name.as_str()),
+                _ => break, // it was removed while somebody stood in it
             }
-            at = above;
+            at = self.parent(at);
         }
         names.reverse();
         format!("/{}", names.join("/"))
@@ -428,7 +433,7 @@ impl Root {
             return Err(Errno::TooMany);
         }
         let id = Id(self.nodes.len());
-        self.nodes.push(Some(inode));
+        self.nodes.push(Some(Box::new(inode)));
         self.alive += 1;
         if let Err(errno) = self.attach(directory, name, id) {
             self.nodes.pop();
@@ -446,7 +451,8 @@ impl Root {
         mode: u32,
         mtime: i64,
     ) -> Result<Id, Errno> {
-        let node = Node::Directory(Directory { parent: directory, names: BTreeMap::new() });
+        let own = Directory { parent: directory, name: name.to_owned(), names: BTreeMap::new() };
+        let node = Node::Directory(own);
         self.create(directory, name, Inode::new(mode, mtime, node))
     }
 
@@ -470,6 +476,7 @@ impl Root {
             inode.links += 1;
             if let Node::Directory(own) = &mut inode.node {
                 own.parent = directory;
+                own.name = name.to_owned();
             }
         }
         Ok(())
@@ -482,6 +489,16 @@ impl Root {
             depth += 1;
         }
         depth
+    }
+
+    /// How many files and folders there are at and below `top`.
+    pub(crate) fn count(&self, top: Id) -> usize {
+        let (mut count, mut left) = (0, vec![top]);
+        while let Some(id) = left.pop() {
+            count += 1;
+            left.extend(self.names(id).map(|(_, child)| child));
+        }
+        count
     }
 
     fn height(&self, top: Id) -> usize {

@@ -89,7 +89,10 @@ pub(super) fn cat(runner: &mut Runner<'_>, io: &mut Io, arguments: &[String]) ->
                 io.say(format_args!("`{name}` is what is written to"));
                 status = 1;
             }
-            Some(content) => io.stdout.push(content),
+            Some(content) => {
+                runner.charge_content(&content)?;
+                io.stdout.push(content);
+            }
             None => status = 1,
         }
     }
@@ -285,7 +288,7 @@ fn set(text: &str) -> Option<Vec<u8>> {
             if let Some(name) = rest.strip_prefix(b":") {
                 let end = name.windows(2).position(|pair| pair == b":]")?;
                 let class = class_of(std::str::from_utf8(name.get(..end)?).ok()?)?;
-                bytes.extend((0..=u8::MAX).filter(|byte| class(byte)));
+                bytes.extend((0..=u8::MAX).filter(class));
                 rest = name.get(end + 2..)?;
                 continue;
             }

@@ -46,6 +46,12 @@ pub struct Unsupported {
     pub why: String,
 }
 
+impl Unsupported {
+    /// What can be done about any of them.
+    pub const HINT: &'static str =
+        "`--delegate` sends the package to BuildKit, which runs whatever a container can";
+}
+
 /// The text of one item of a step.
 #[derive(Debug, Clone)]
 pub struct Program {

@@ -29,8 +29,8 @@ pub(super) use stream::{Io, Stream, TEXT_MAX};
 /// the largest official package (linux-firmware, 6,000 files) takes.
 const WORK_MAX: u64 = 1_000_000;
 
-/// Keeps bytes that come out of an archive which is compressed.
-pub trait Keep {
+/// Keeps bytes that come out of an archive which is compressed. Packages may share one.
+pub trait Keep: Sync {
     /// Reads `data`, `len` bytes, and gives them as a content.
     fn keep(&self, data: &mut dyn Read, len: u64) -> io::Result<Content>;
 }

@@ -27,3 +27,7 @@ pub use root::Root;
 pub use run::{Environment, InMemory, Keep, Output, Said, StepError, run};
 pub use shell::{ParseError, Position};
 pub use validate::{TestStep, test_step};
+
+#[cfg(test)]
+#[path = "steps_tests.rs"]
+mod tests;

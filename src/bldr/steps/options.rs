@@ -102,8 +102,8 @@ impl Spec {
                 };
                 given.options.push((option.code, value));
             } else if word.len() > 1 && word.starts_with('-') {
-                let mut letters = word.char_indices().skip(1);
-                while let Some((at, letter)) = letters.next() {
+                let letters = word.char_indices().skip(1);
+                for (at, letter) in letters {
                     let takes = match short.find(letter).filter(|_| letter != ':') {
                         Some(place) => short.get(place + 1..).is_some_and(|rest| rest.starts_with(':')),
                         None => {

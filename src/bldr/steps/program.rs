@@ -46,6 +46,12 @@ pub struct Unsupported {
     pub why: String,
 }
 
+impl Unsupported {
+    /// What can be done about any of them.
+    pub const HINT: &'static str =
+        "`--delegate` sends the package to BuildKit, which runs whatever a container can";
+}
+
 /// The text of one item of a step.
 #[derive(Debug, Clone)]
 pub struct Program {
@@ -179,7 +185,7 @@ impl Check {
     }
 
     fn braced(&self, word: &Word) -> Vec<Word> {
-        expand_braces(word).unwrap_or_else(|| vec![word.clone()])
+        expand_braces(word).map_or_else(|| vec![word.clone()], |(words, _)| words)
     }
 
     /// Files that are the host's kernel's, and in no tree.
@@ -194,8 +200,8 @@ impl Check {
 
     fn word(&mut self, word: &Word) {
         if self.shell == Shell::Posix
-            && expand_braces(word).is_none_or(|words| {
-                words.len() != 1 || words.iter().any(|braced| braced.parts.len() != word.parts.len())
+            && expand_braces(word).is_none_or(|(words, _)| {
+                words.len() != 1 || words.iter().any(|own| own.parts.len() != word.parts.len())
             })
         {
             self.refuse(word.at, "{", "is a brace that only bash expands; the package's shell is another");

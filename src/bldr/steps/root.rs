@@ -4,9 +4,11 @@
 //! Paths are resolved within it: `/` and a link's absolute target are its own root, and `..` of the root is
 //! the root. Owner and permission bits are kept and never asked for: the steps run as root.
 
+mod trees;
+
 use std::collections::BTreeMap;
 
-use crate::archive::tree::{Entry, Kind, PATH_MAX, Tree, TreeError, join};
+use crate::archive::tree::{Kind, PATH_MAX};
 use crate::base::Content;
 
 /// The longest name, in bytes: Linux' `NAME_MAX`.
@@ -75,6 +77,8 @@ pub(crate) enum Node {
 #[derive(Debug, Clone)]
 pub(crate) struct Directory {
     parent: Id,
+    /// Its name in there.
+    name: String,
     pub(crate) names: BTreeMap<String, Id>,
 }
 
@@ -127,7 +131,7 @@ pub(crate) struct Place {
 /// See the module.
 #[derive(Debug, Clone)]
 pub struct Root {
-    nodes: Vec<Option<Inode>>,
+    nodes: Vec<Option<Box<Inode>>>,
     alive: usize,
 }
 
@@ -140,82 +144,10 @@ impl Default for Root {
 impl Root {
     /// An empty root, 0755.
     pub fn new() -> Self {
-        let root = Directory { parent: ROOT, names: BTreeMap::new() };
+        let root = Directory { parent: ROOT, name: String::new(), names: BTreeMap::new() };
         let mut inode = Inode::new(0o755, 0, Node::Directory(root));
         inode.links = 1;
-        Self { nodes: vec![Some(inode)], alive: 1 }
-    }
-
-    /// A file system of a tree's entries; names of one file stay names of one file.
-    pub fn from_tree(tree: &Tree) -> Result<Self, TreeError> {
-        let mut root = Self::new();
-        root.merge(tree, "/")?;
-        Ok(root)
-    }
-
-    /// Puts the entries of `tree` below the folder `at`, which is made where it is missing; what is there
-    /// already is replaced, as by a layer.
-    pub fn merge(&mut self, tree: &Tree, at: &str) -> Result<(), TreeError> {
-        let base = crate::archive::tree::normalise(at)?;
-        let error = |path: &str, _: Errno| TreeError::Path {
-            path: path.to_owned(),
-            why: "cannot be put into the tree of a package",
-        };
-        let top = self.make_path(ROOT, &base, 0).map_err(|errno| error(at, errno))?;
-        for (path, entry) in tree.iter() {
-            self.put(top, path, entry, tree).map_err(|errno| error(&join(&base, path), errno))?;
-        }
-        Ok(())
-    }
-
-    fn put(&mut self, top: Id, path: &str, entry: &Entry, tree: &Tree) -> Result<(), Errno> {
-        let (above, name) = path.rsplit_once('/').unwrap_or(("", path));
-        let directory = self.make_path(top, above, entry.mtime)?;
-        let there = self.child(directory, name);
-        let node = match &entry.kind {
-            Kind::Directory => {
-                if let Some(id) = there.filter(|id| self.is_directory(*id)) {
-                    self.dress(id, entry);
-                    return Ok(());
-                }
-                Node::Directory(Directory { parent: directory, names: BTreeMap::new() })
-            }
-            Kind::File(content) => Node::File(content.clone()),
-            Kind::Symlink(target) => Node::Symlink(target.clone()),
-            Kind::HardLink(target) => {
-                let place = self.resolve(top, target, false)?;
-                // The target may stand behind the link; then both are files of their own, of one content.
-                match (place.node, tree.get(target).and_then(Entry::content)) {
-                    (Some(id), _) if there != Some(id) => {
-                        self.forget(directory, name)?;
-                        return self.attach(directory, name, id);
-                    }
-                    (Some(_), _) => return Ok(()),
-                    (None, Some(content)) => Node::File(content.clone()),
-                    (None, None) => return Err(Errno::NoEntry),
-                }
-            }
-            other => Node::Other(other.clone()),
-        };
-        self.forget(directory, name)?;
-        let id = self.create(directory, name, Inode::new(0, 0, node))?;
-        self.dress(id, entry);
-        Ok(())
-    }
-
-    fn dress(&mut self, id: Id, entry: &Entry) {
-        if let Some(inode) = self.inode_mut(id) {
-            inode.mode = entry.mode;
-            (inode.uid, inode.gid, inode.mtime) = (entry.uid, entry.gid, entry.mtime);
-            inode.xattrs = entry.xattrs.clone();
-        }
-    }
-
-    fn forget(&mut self, directory: Id, name: &str) -> Result<(), Errno> {
-        match self.child(directory, name) {
-            Some(_) => self.remove_all(directory, name),
-            None => Ok(()),
-        }
+        Self { nodes: vec![Some(Box::new(inode))], alive: 1 }
     }
 
     /// The folder of a path below `from`, made with all that is missing (0755). Symlinks are followed.
@@ -233,68 +165,13 @@ impl Root {
         Ok(directory)
     }
 
-    /// The whole as a tree. Each name of a file becomes a file of its own (they share their content): what
-    /// Talos reads cannot hold hard links.
-    pub fn to_tree(&self) -> Result<Tree, TreeError> {
-        self.tree_of(ROOT)
-    }
-
-    /// What lies below the folder `path`, as [`Root::to_tree`]; `None` if there is no such folder.
-    pub fn folder(&self, path: &str) -> Option<Result<Tree, TreeError>> {
-        let id = self.resolve(ROOT, path, true).ok()?.node?;
-        self.is_directory(id).then(|| self.tree_of(id))
-    }
-
-    /// The entry at `path`, symlinks followed: for what is one file alone.
-    pub fn entry(&self, path: &str) -> Option<Entry> {
-        let id = self.resolve(ROOT, path, true).ok()?.node?;
-        self.inode(id).map(entry_of)
-    }
-
-    /// The names of each file that has several, in order.
-    pub fn hard_links(&self) -> Vec<Vec<String>> {
-        let mut files: BTreeMap<Id, Vec<String>> = BTreeMap::new();
-        let mut left = vec![(String::new(), ROOT)];
-        while let Some((path, id)) = left.pop() {
-            for (name, child) in self.names(id) {
-                let path = join(&path, name);
-                match self.inode(child) {
-                    Some(inode) if inode.is_directory() => left.push((path, child)),
-                    Some(inode) if inode.links > 1 => files.entry(child).or_default().push(path),
-                    _ => {}
-                }
-            }
-        }
-        let mut groups: Vec<Vec<String>> = files.into_values().collect();
-        groups.iter_mut().for_each(|names| names.sort());
-        groups.sort();
-        groups
-    }
-
-    pub(crate) fn tree_of(&self, top: Id) -> Result<Tree, TreeError> {
-        let mut tree = Tree::new();
-        let mut left = vec![(String::new(), top)];
-        while let Some((path, id)) = left.pop() {
-            for (name, child) in self.names(id) {
-                let path = join(&path, name);
-                if let Some(inode) = self.inode(child) {
-                    tree.insert(&path, entry_of(inode))?;
-                    if inode.is_directory() {
-                        left.push((path, child));
-                    }
-                }
-            }
-        }
-        Ok(tree)
-    }
-
     /// The node, if it is still there.
     pub(crate) fn inode(&self, id: Id) -> Option<&Inode> {
-        self.nodes.get(id.0).and_then(Option::as_ref)
+        self.nodes.get(id.0).and_then(Option::as_deref)
     }
 
     pub(crate) fn inode_mut(&mut self, id: Id) -> Option<&mut Inode> {
-        self.nodes.get_mut(id.0).and_then(Option::as_mut)
+        self.nodes.get_mut(id.0).and_then(Option::as_deref_mut)
     }
 
     pub(crate) fn is_directory(&self, id: Id) -> bool {
@@ -338,12 +215,11 @@ impl Root {
     pub(crate) fn path_of(&self, directory: Id) -> String {
         let (mut names, mut at) = (Vec::new(), directory);
         while at != ROOT {
-            let above = self.parent(at);
-            match self.names(above).find(|(_, id)| *id == at) {
-                Some((name, _)) => names.push(name),
-                None => break, // it was removed while somebody stood in it
+            match self.inode(at).map(|inode| &inode.node) {
+                Some(Node::Directory(directory)) => names.push(directory.name.as_str()),
+                _ => break, // it was removed while somebody stood in it
             }
-            at = above;
+            at = self.parent(at);
         }
         names.reverse();
         format!("/{}", names.join("/"))
@@ -428,7 +304,7 @@ impl Root {
             return Err(Errno::TooMany);
         }
         let id = Id(self.nodes.len());
-        self.nodes.push(Some(inode));
+        self.nodes.push(Some(Box::new(inode)));
         self.alive += 1;
         if let Err(errno) = self.attach(directory, name, id) {
             self.nodes.pop();
@@ -446,7 +322,8 @@ impl Root {
         mode: u32,
         mtime: i64,
     ) -> Result<Id, Errno> {
-        let node = Node::Directory(Directory { parent: directory, names: BTreeMap::new() });
+        let own = Directory { parent: directory, name: name.to_owned(), names: BTreeMap::new() };
+        let node = Node::Directory(own);
         self.create(directory, name, Inode::new(mode, mtime, node))
     }
 
@@ -470,6 +347,7 @@ impl Root {
             inode.links += 1;
             if let Node::Directory(own) = &mut inode.node {
                 own.parent = directory;
+                own.name = name.to_owned();
             }
         }
         Ok(())
@@ -482,6 +360,16 @@ impl Root {
             depth += 1;
         }
         depth
+    }
+
+    /// How many files and folders there are at and below `top`.
+    pub(crate) fn count(&self, top: Id) -> usize {
+        let (mut count, mut left) = (0, vec![top]);
+        while let Some(id) = left.pop() {
+            count += 1;
+            left.extend(self.names(id).map(|(_, child)| child));
+        }
+        count
     }
 
     fn height(&self, top: Id) -> usize {
@@ -584,20 +472,4 @@ fn push(left: &mut Vec<String>, directory: &mut Id, path: &str) -> Result<(), Er
     }
     left.extend(parts.iter().rev().map(|part| (*part).to_owned()));
     Ok(())
-}
-
-fn entry_of(inode: &Inode) -> Entry {
-    Entry {
-        mode: inode.mode,
-        uid: inode.uid,
-        gid: inode.gid,
-        mtime: inode.mtime,
-        xattrs: inode.xattrs.clone(),
-        kind: match &inode.node {
-            Node::Directory(_) => Kind::Directory,
-            Node::File(content) => Kind::File(content.clone()),
-            Node::Symlink(target) => Kind::Symlink(target.clone()),
-            Node::Other(kind) => kind.clone(),
-        },
-    }
 }

@@ -6,7 +6,7 @@ use super::super::shell::syntax::{
     Command, CommandKind, Connector, List, Pipeline, Redirect, RedirectKind, Simple,
 };
 use super::super::tools;
-use super::stream::{Io, Stream};
+use super::stream::{HELD_MAX, Io, Stream};
 use super::{Descriptors, Runner, Said, Stop, Target, builtins};
 use crate::base::Content;
 
@@ -103,7 +103,7 @@ impl Runner<'_> {
 
     fn command(&mut self, command: &Command, descriptors: Descriptors) -> Result<u8, Stop> {
         self.at = command.at;
-        self.charge(1)?;
+        self.charge(4)?;
         if let CommandKind::Simple(simple) = &command.kind {
             let status = self.simple(command, simple, descriptors)?;
             self.state.status = status;
@@ -129,7 +129,7 @@ impl Runner<'_> {
                 let mut status = 0;
                 for word in words {
                     self.charge(1)?;
-                    self.set(name, word);
+                    self.set(name, word)?;
                     status = self.list(body, own)?;
                 }
                 Ok(status)
@@ -276,7 +276,7 @@ impl Runner<'_> {
             (!words.is_empty() && !simple.assignments.is_empty()).then(|| self.state.variables.clone());
         for assignment in &simple.assignments {
             let value = self.text(&assignment.value)?;
-            self.set(&assignment.name, value);
+            self.set(&assignment.name, value)?;
         }
         self.at = command.at; // substitutions have places of their own
         let status = match (problem, words.split_first()) {
@@ -300,7 +300,11 @@ impl Runner<'_> {
 
     fn dispatch(&mut self, name: &str, arguments: &[String], descriptors: Descriptors) -> Result<u8, Stop> {
         let stdin = self.inputs.get_mut(descriptors.stdin).and_then(Option::take);
-        let mut io = Io { stdin, ..Io::default() };
+        let out_file = match descriptors.out {
+            Target::File(id) => Some(id),
+            _ => None,
+        };
+        let mut io = Io { stdin, out_file, ..Io::default() };
         let status = match builtins::run(self, name, arguments, &mut io) {
             Some(status) => status,
             None => self.tool(name, arguments, &mut io),
@@ -312,6 +316,9 @@ impl Runner<'_> {
         };
         if let Some(slot) = self.inputs.get_mut(descriptors.stdin) {
             *slot = io.stdin;
+        }
+        if io.stdout.overflows() || io.stderr.overflows() {
+            return Err(Stop::Limit(format!("`{name}` writes more than {HELD_MAX} bytes of text")));
         }
         let held = io.stdout.held() + io.stderr.held();
         self.hold(held)?;
@@ -360,9 +367,17 @@ impl Runner<'_> {
             }
             Target::File(id) => {
                 let now = self.now();
+                let written = stream.content();
+                self.charge_content(&written)?;
+                if let Some(there) = self.root.inode(id).and_then(|inode| match &inode.node {
+                    Node::File(content) => Some(content.clone()),
+                    _ => None,
+                }) {
+                    self.charge_content(&there)?;
+                }
                 if let Some(Inode { node: Node::File(content), mtime, .. }) = self.root.inode_mut(id) {
                     *mtime = now;
-                    *content = joined(std::mem::replace(content, Content::memory([])), stream.content());
+                    *content = joined(std::mem::replace(content, Content::memory([])), written);
                 }
             }
         }

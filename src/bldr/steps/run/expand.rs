@@ -34,13 +34,13 @@ impl Runner<'_> {
     pub(super) fn fields(&mut self, words: &[Word]) -> Result<Vec<String>, Stop> {
         let mut arguments = Vec::new();
         for word in words {
-            let braced = match self.environment.shell {
+            let (braced, steps) = match self.environment.shell {
                 Shell::Bash => {
                     expand_braces(word).ok_or_else(|| Stop::Limit("braces give too many words".to_owned()))?
                 }
-                Shell::Posix => vec![word.clone()],
+                Shell::Posix => (vec![word.clone()], 0),
             };
-            self.charge(braced.len())?;
+            self.charge(braced.len() + steps / 8)?;
             for word in braced {
                 let inked = self.inked(&word, Ink::Plain)?;
                 for field in split(inked) {
@@ -84,6 +84,7 @@ impl Runner<'_> {
                     extend(&mut inked, &text, *quoted);
                 }
             }
+            self.charge(inked.len() / 64)?;
             if inked.len() > LENGTH_MAX {
                 return Err(Stop::Limit(format!("a word has more than {LENGTH_MAX} characters")));
             }
@@ -114,6 +115,7 @@ impl Runner<'_> {
         self.substituted = Some(status);
         self.state.status = status;
         let bytes = written.bytes().map_err(Stop::Content)?;
+        self.charge(bytes.len() / 64)?;
         let text = String::from_utf8(bytes)
             .map_err(|_| Stop::Limit("a substitution gives bytes that are not UTF-8".to_owned()))?;
         Ok(text.trim_end_matches('\n').replace('\0', ""))
@@ -127,9 +129,11 @@ impl Runner<'_> {
     }
 
     /// Sets a variable; one that is exported stays so.
-    pub(super) fn set(&mut self, name: &str, value: String) {
+    pub(super) fn set(&mut self, name: &str, value: String) -> Result<(), Stop> {
+        self.charge(value.len() / 16)?; // so that variables take little memory
         let exported = self.state.variables.get(name).is_some_and(|(_, exported)| *exported);
         self.state.variables.insert(name.to_owned(), (value, exported));
+        Ok(())
     }
 
     fn unbound(&mut self, name: &str, why: &str) -> Stop {
@@ -150,7 +154,7 @@ impl Runner<'_> {
             }
             Operation::Assign { colon, word } if counts(*colon).is_none() => {
                 let text = self.text(word)?;
-                self.set(name, text.clone());
+                self.set(name, text.clone())?;
                 extend(inked, &text, *quoted);
                 return Ok(());
             }
@@ -199,7 +203,7 @@ impl Runner<'_> {
         if value.len() > SEARCHED_MAX {
             return Err(Stop::Limit(format!("a pattern is searched in more than {SEARCHED_MAX} characters")));
         }
-        self.charge(value.len())?;
+        self.charge(value.len() + value.len() * value.len() / 256)?;
         self.pattern(pattern)
     }
 

@@ -22,16 +22,15 @@ use super::shell::Position;
 use crate::base::{Content, Workers};
 
 pub(super) use builtins::{check as check_builtin, check_variable};
+use stream::HELD_MAX;
 pub(super) use stream::{Io, Stream, TEXT_MAX};
 
-/// Work that a step may make, in commands, files and words touched: a hundred times what the largest
-/// official package (linux-firmware, 6,000 files) takes.
-const WORK_MAX: u64 = 4_000_000;
-/// Bytes that a step may hold in memory: texts that it wrote. The tree's files are handles.
-const HELD_MAX: u64 = 64 << 20;
+/// Work that a step may make, in files and words touched, commands counted four times: a hundred times what
+/// the largest official package (linux-firmware, 6,000 files) takes.
+const WORK_MAX: u64 = 1_000_000;
 
-/// Keeps bytes that come out of an archive which is compressed.
-pub trait Keep {
+/// Keeps bytes that come out of an archive which is compressed. Packages may share one.
+pub trait Keep: Sync {
     /// Reads `data`, `len` bytes, and gives them as a content.
     fn keep(&self, data: &mut dyn Read, len: u64) -> io::Result<Content>;
 }
@@ -310,9 +309,18 @@ impl Runner<'_> {
         Ok(())
     }
 
+    /// Counts the work of putting a content behind another: as many places as it lies in.
+    pub(super) fn charge_content(&mut self, content: &Content) -> Result<(), Stop> {
+        match content {
+            Content::Joined(joined) => self.charge(joined.parts().count().saturating_mul(16)),
+            Content::Memory(bytes) => self.charge(bytes.len() / 1024),
+            Content::Range { .. } => self.charge(1),
+        }
+    }
+
     fn hold(&mut self, bytes: usize) -> Result<(), Stop> {
         self.held = self.held.saturating_add(bytes as u64);
-        if self.held > HELD_MAX {
+        if self.held > HELD_MAX as u64 {
             return Err(Stop::Limit(format!("the step writes more than {HELD_MAX} bytes of text")));
         }
         Ok(())

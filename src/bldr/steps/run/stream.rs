@@ -7,16 +7,25 @@ use crate::base::Content;
 /// Most bytes of a text that is looked into (`sed`, `sort` …): a hundred times the largest list of modules.
 pub(crate) const TEXT_MAX: u64 = 16 << 20;
 
+/// Bytes that a step may hold in memory: texts that it wrote. The tree's files are handles.
+pub(crate) const HELD_MAX: usize = 64 << 20;
+
 /// Bytes that were written: those that came out of a file are not copied.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Stream {
     done: Vec<Content>,
     tail: Vec<u8>,
     len: u64,
+    /// Whether more was written than is held.
+    overflows: bool,
 }
 
 impl Stream {
     pub(crate) fn write(&mut self, bytes: &[u8]) {
+        if self.tail.len() + bytes.len() > HELD_MAX {
+            self.overflows = true;
+            return;
+        }
         self.tail.extend_from_slice(bytes);
         self.len += bytes.len() as u64;
     }
@@ -41,8 +50,14 @@ impl Stream {
     }
 
     pub(crate) fn append(&mut self, other: Self) {
+        self.overflows |= other.overflows;
         other.done.into_iter().for_each(|content| self.push(content));
         self.write(&other.tail);
+    }
+
+    /// Whether bytes were lost, because they were too many.
+    pub(crate) fn overflows(&self) -> bool {
+        self.overflows
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -69,6 +84,8 @@ impl Stream {
 pub(crate) struct Io {
     /// What it may read; taken by the first that reads.
     pub(crate) stdin: Option<Content>,
+    /// The file that the standard output is, if it is one.
+    pub(crate) out_file: Option<super::Id>,
     pub(crate) stdout: Stream,
     pub(crate) stderr: Stream,
 }

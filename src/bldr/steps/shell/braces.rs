@@ -12,22 +12,30 @@ enum Piece {
     Other(Part),
 }
 
-/// The words that `word` stands for; `None` if they are more than 16384.
-pub(crate) fn expand(word: &Word) -> Option<Vec<Word>> {
+/// Looks at a piece that one word may take: braces that are not closed make it look again and again.
+const STEPS_MAX: usize = 1 << 16;
+
+/// The words that `word` stands for, and how many steps that took; `None` if they are too many.
+pub(crate) fn expand(word: &Word) -> Option<(Vec<Word>, usize)> {
     let braced = |part: &Part| matches!(part, Part::Text { text, quoted: false } if text.contains('{'));
     if !word.parts.iter().any(braced) {
-        return Some(vec![word.clone()]);
+        return Some((vec![word.clone()], 0));
     }
     let pieces = word.parts.iter().flat_map(|part| match part {
         Part::Text { text, quoted: false } => text.chars().map(Piece::Char).collect(),
         other => vec![Piece::Other(other.clone())],
     });
     let pieces: Vec<Piece> = pieces.collect();
-    let mut done = Vec::new();
+    let (mut done, mut steps) = (Vec::new(), 0);
     // What is left to do, the next last: each with the number of pieces that hold no brace any more.
     let mut left = vec![(0, pieces)];
     while let Some((from, pieces)) = left.pop() {
-        match first(&pieces, from) {
+        steps += pieces.len();
+        if steps > STEPS_MAX {
+            return None;
+        }
+        match first(&pieces, from, &mut steps) {
+            _ if steps > STEPS_MAX => return None,
             None => done.push(Word { at: word.at, parts: parts(&pieces) }),
             Some((start, end, alternatives)) => {
                 if left.len() + done.len() + alternatives.len() > WORDS_MAX {
@@ -44,7 +52,7 @@ pub(crate) fn expand(word: &Word) -> Option<Vec<Word>> {
             return None;
         }
     }
-    Some(done)
+    Some((done, steps))
 }
 
 fn is(piece: &Piece, wanted: char) -> bool {
@@ -52,10 +60,14 @@ fn is(piece: &Piece, wanted: char) -> bool {
 }
 
 /// The first brace from `from` on that means something: where it begins, where it ends, and what it stands for.
-fn first(pieces: &[Piece], from: usize) -> Option<(usize, usize, Vec<Vec<Piece>>)> {
+fn first(pieces: &[Piece], from: usize, steps: &mut usize) -> Option<(usize, usize, Vec<Vec<Piece>>)> {
     for (start, _) in pieces.iter().enumerate().skip(from).filter(|(_, piece)| is(piece, '{')) {
+        if *steps > STEPS_MAX {
+            return None; // the caller gives up
+        }
         let (mut depth, mut commas) = (0, Vec::new());
         for (index, piece) in pieces.iter().enumerate().skip(start) {
+            *steps += 1;
             match piece {
                 Piece::Char('{') => depth += 1,
                 Piece::Char('}') if depth == 1 => {

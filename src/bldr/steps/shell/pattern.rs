@@ -12,10 +12,13 @@ enum Item {
     Set { negated: bool, members: Vec<Member> },
 }
 
+/// Whether a byte is of a class.
+type Class = fn(&u8) -> bool;
+
 #[derive(Debug, Clone)]
 enum Member {
     Range(u8, u8),
-    Class(fn(&u8) -> bool),
+    Class(Class),
 }
 
 impl Pattern {
@@ -148,7 +151,7 @@ fn set(bytes: &[(u8, bool)], escapes: bool) -> Option<(Item, usize)> {
 }
 
 /// `alpha:]` and the like.
-fn class(bytes: &[(u8, bool)]) -> Option<(fn(&u8) -> bool, usize)> {
+fn class(bytes: &[(u8, bool)]) -> Option<(Class, usize)> {
     let length = bytes.iter().position(|(byte, _)| *byte == b':')?;
     let name: Vec<u8> = bytes.get(..length)?.iter().map(|(byte, _)| *byte).collect();
     (bytes.get(length + 1)?.0 == b']').then_some(())?;
@@ -156,7 +159,7 @@ fn class(bytes: &[(u8, bool)]) -> Option<(fn(&u8) -> bool, usize)> {
 }
 
 /// The bytes of a class by its name, in the locale "C".
-pub(crate) fn class_of(name: &str) -> Option<fn(&u8) -> bool> {
+pub(crate) fn class_of(name: &str) -> Option<Class> {
     Some(match name {
         "alpha" => u8::is_ascii_alphabetic,
         "digit" => u8::is_ascii_digit,

@@ -57,12 +57,15 @@ struct Copier {
     keep: bool,
     unlink: bool,
     link: bool,
+    force: bool,
     verbose: bool,
     /// Copies of files that have several names.
     copied: BTreeMap<Id, Id>,
     /// Names that operands of this command became; `None` if there is one operand alone.
     made: Option<BTreeSet<(Id, String)>>,
     folders: BTreeSet<Id>,
+    /// Folders that were made.
+    created: BTreeSet<Id>,
 }
 
 impl Copier {
@@ -103,10 +106,12 @@ impl Copier {
             keep: given.has('n'),
             unlink: given.has('!'),
             link: given.has('l'),
+            force: given.has('f'),
             verbose: given.has('v'),
             copied: BTreeMap::new(),
             made: None,
             folders: BTreeSet::new(),
+            created: BTreeSet::new(),
         })
     }
 }
@@ -213,6 +218,11 @@ impl Copier {
             io.say(format_args!("`{from}` stands more than once"));
             return Ok(true);
         }
+        // Folders that this command made are not copied: there would be no end.
+        if self.created.contains(&source) {
+            io.say(format_args!("`{from}` cannot be copied into itself, `{to}`"));
+            return Ok(false);
+        }
         let target = match self.target_folder(runner, source, from, to)? {
             Ok((target, new)) => {
                 if new && self.verbose {
@@ -248,21 +258,21 @@ impl Copier {
             Ok(place) => place,
             Err(problem) => return errno(to, problem).map(|said| said.map(|()| (source, false))),
         };
-        let inside = |target: Id| runner.root.is_below(target, source);
         match (place.node, &place.name) {
             (Some(target), _) if target == source => Ok(Err(format!("`{from}` and `{to}` are the same"))),
             (Some(target), _) if !runner.root.is_directory(target) => {
                 Ok(Err(format!("`{to}` is no directory, and `{from}` does not overwrite it")))
             }
-            (Some(target), _) if inside(target) => Ok(Err(format!("`{from}` cannot be copied into itself"))),
             (Some(target), _) => Ok(Ok((target, false))),
-            (None, _) if inside(place.directory) => Ok(Err(format!("`{from}` cannot be copied into itself"))),
             (None, Some(name)) => {
                 let mode = runner.root.inode(source).map_or(0o777, |inode| inode.mode);
                 let mode = if self.preserve.plain_mode { 0o777 } else { mode } & 0o1777 & !UMASK;
                 let now = runner.now();
                 match runner.root.make_directory(place.directory, name, mode, now) {
-                    Ok(target) => Ok(Ok((target, true))),
+                    Ok(target) => {
+                        self.created.insert(target);
+                        Ok(Ok((target, true)))
+                    }
                     Err(problem) => errno(to, problem).map(|said| said.map(|()| (source, false))),
                 }
             }
@@ -297,7 +307,10 @@ impl Copier {
             if self.made.as_ref().is_some_and(|made| made.contains(&key)) {
                 return Ok(Err(format!("`{to}` was just made, and `{from}` does not overwrite it")));
             }
-            let names = own.node.and_then(|id| runner.root.inode(id)).map_or(0, |inode| inode.links);
+            let names = runner.root.inode(target).map_or(0, |inode| inode.links);
+            if self.link && !self.force && !self.unlink {
+                return errno(to, Errno::Exists);
+            }
             if self.unlink
                 || self.link
                 || (self.preserve.links && names > 1)

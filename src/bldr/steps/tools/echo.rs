@@ -1,6 +1,6 @@
 //! `echo` and `printf` as bash has them, `true` and `false`.
 
-use super::super::run::{Io, Refusal, Runner, Stop};
+use super::super::run::{Io, Refusal, Runner, Stop, TEXT_MAX};
 use super::UNKNOWN;
 
 /// Widest field of `printf`.
@@ -191,8 +191,10 @@ pub(super) fn printf(_: &mut Runner<'_>, io: &mut Io, arguments: &[String]) -> R
     let (mut status, mut words) = (0, words.iter());
     let mut bytes = Vec::new();
     for round in 0.. {
-        if round > ROUNDS_MAX {
-            return Err(Stop::Limit(format!("`printf` uses its format more than {ROUNDS_MAX} times")));
+        if round > ROUNDS_MAX || bytes.len() as u64 > TEXT_MAX {
+            return Err(Stop::Limit(format!(
+                "`printf` uses its format more than {ROUNDS_MAX} times, or writes too much"
+            )));
         }
         let before = words.len();
         for piece in &pieces {

@@ -79,7 +79,7 @@ fn parse(arguments: &[String]) -> Result<Query, Refusal> {
     }
     let expression = if parser.peek().is_some() { parser.or()? } else { Expression::True };
     if let Some(word) = parser.peek() {
-        return Err(parser.refuse(&word.to_owned(), "is not expected here"));
+        return Err(parser.refuse(word, "is not expected here"));
     }
     let expression =
         if parser.acts { expression } else { Expression::And(vec![expression, Expression::Print(b'\n')]) };

@@ -153,7 +153,12 @@ fn install(
         if made.contains(&(place.directory, name.clone())) {
             return Err(Problem::Said("it was just made"));
         }
+        let own = runner.root.resolve(at, from, false).map_err(of(from))?;
         runner.root.unlink(place.directory, &name).map_err(of(to))?;
+        // A link that is installed onto itself is gone before it is read.
+        if (own.directory, &own.name) == (place.directory, &place.name) {
+            return Err(Problem::Errno(from.to_owned(), Errno::NoEntry));
+        }
     } else if place.slash {
         return Err(Problem::Errno(to.to_owned(), Errno::NotDirectory));
     }

@@ -6,6 +6,7 @@ use super::super::run::{Io, Refusal, Runner, Stop};
 use super::files::missing;
 use super::movement::{NO_TARGET, TARGET};
 use super::{beside, complain, last_name};
+use crate::archive::tree::PATH_MAX;
 
 const LN: Spec = Spec {
     short: "sfnrTt:vLP",
@@ -130,6 +131,19 @@ fn symlink(
 ) -> Result<(), Errno> {
     if target.is_empty() {
         return Err(Errno::NoEntry);
+    }
+    if target.len() >= PATH_MAX {
+        return Err(Errno::NameTooLong);
+    }
+    // A link in the place of its own target would lose it.
+    if force
+        && let Ok(source) = runner.root.resolve(runner.directory(), target, true)
+        && let Ok(place) = runner.root.resolve(runner.directory(), name, false)
+        && let Some(id) = source.node.filter(|id| Some(*id) == place.node)
+        && (runner.root.inode(id).is_some_and(|inode| inode.links == 1)
+            || (source.directory, &source.name) == (place.directory, &place.name))
+    {
+        return Err(Errno::Exists);
     }
     let (directory, name) = free(runner, name, force, made)?;
     let now = runner.now();

@@ -72,6 +72,7 @@ pub(super) fn mv(runner: &mut Runner<'_>, io: &mut Io, arguments: &[String]) -> 
         match rename(runner, source, &destination, given.has('n'), several.then_some(&mut made)) {
             Ok(()) if given.has('v') => io.stdout.line(&format!("renamed '{source}' -> '{destination}'")),
             Ok(()) => {}
+            Err(Problem::Stop(stop)) => return Err(stop),
             Err(Problem::Errno(errno)) => {
                 complain(io, source, errno)?;
                 status = 1;
@@ -88,6 +89,7 @@ pub(super) fn mv(runner: &mut Runner<'_>, io: &mut Io, arguments: &[String]) -> 
 enum Problem {
     Errno(Errno),
     Said(&'static str),
+    Stop(Stop),
 }
 
 impl From<Errno> for Problem {
@@ -112,6 +114,7 @@ fn rename(
     let (Some(id), Some(from_name)) = (from.node, from.name) else { return Err(Errno::NoEntry.into()) };
     let inode = runner.root.inode(id).ok_or(Errno::NoEntry)?;
     let (directory, link) = (inode.is_directory(), inode.is_symlink());
+    runner.charge(runner.root.count(id)).map_err(Problem::Stop)?;
     if bare.len() < source.len() && !directory {
         return Err(Errno::NotDirectory.into());
     }
@@ -123,15 +126,15 @@ fn rename(
     let to = runner.root.resolve(at, if bare.is_empty() { "/" } else { bare }, false)?;
     let Some(to_name) = to.name else { return Err(Errno::Busy.into()) };
     if let Some(there) = to.node {
+        if keep {
+            return Ok(());
+        }
         if there == id {
             return Err(Problem::Said("they are the same file"));
         }
         let there_inode = runner.root.inode(there).ok_or(Errno::NoEntry)?;
         if link && !there_inode.is_symlink() && runner.root.find(at, source, true).ok() == Some(there) {
             return Err(Problem::Said("they are the same file"));
-        }
-        if keep {
-            return Ok(());
         }
         match (directory, there_inode.is_directory()) {
             (true, false) => return Err(Problem::Said("a directory does not overwrite what is none")),

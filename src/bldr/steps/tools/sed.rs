@@ -4,7 +4,7 @@ mod script;
 
 use super::super::options::{Given, Spec, flag, optional, valued};
 use super::super::root::{Inode, Node};
-use super::super::run::{Io, Refusal, Runner, Stop};
+use super::super::run::{Io, Refusal, Runner, Stop, TEXT_MAX};
 use super::text::{inputs, read};
 use super::{UNKNOWN, complain};
 use crate::base::Content;
@@ -212,6 +212,9 @@ impl Session<'_> {
         while let Some(command) = self.script.get(at) {
             let selected = self.selects(at, command, space) != command.negated;
             at += 1;
+            if self.out.len() as u64 > TEXT_MAX {
+                return Err(Stop::Limit(format!("`sed` writes more than {TEXT_MAX} bytes")));
+            }
             if !selected {
                 if let Do::Group { after } = command.action {
                     at = after;

@@ -82,7 +82,7 @@ fn several(runner: &Runner<'_>, words: &[&str]) -> Result<bool, String> {
     for alternative in words.split(|word| *word == "-o") {
         let mut all = true;
         for piece in alternative.split(|word| *word == "-a") {
-            if piece.is_empty() || piece.len() > 4 {
+            if piece.is_empty() || piece.len() > 4 || piece.len() == words.len() {
                 return Err("there are words that make no expression".to_owned());
             }
             all &= evaluate(runner, piece)?;

@@ -83,13 +83,25 @@ pub(super) fn check_cat(arguments: &[String]) -> Result<(), Refusal> {
 pub(super) fn cat(runner: &mut Runner<'_>, io: &mut Io, arguments: &[String]) -> Result<u8, Stop> {
     let given = CAT.parse(arguments)?;
     let mut status = 0;
-    for (_, content) in inputs(runner, io, &given.words())? {
+    for (name, content) in inputs(runner, io, &given.words())? {
         match content {
-            Some(content) => io.stdout.push(content),
+            Some(content) if is_output(runner, io, &name) && !content.is_empty() => {
+                io.say(format_args!("`{name}` is what is written to"));
+                status = 1;
+            }
+            Some(content) => {
+                runner.charge_content(&content)?;
+                io.stdout.push(content);
+            }
             None => status = 1,
         }
     }
     Ok(status)
+}
+
+/// Whether the file at `path` is the one that the standard output goes to.
+fn is_output(runner: &Runner<'_>, io: &Io, path: &str) -> bool {
+    io.out_file.is_some() && runner.root.find(runner.directory(), path, true).ok() == io.out_file
 }
 
 /// `-5` is `-n 5`.
@@ -276,7 +288,7 @@ fn set(text: &str) -> Option<Vec<u8>> {
             if let Some(name) = rest.strip_prefix(b":") {
                 let end = name.windows(2).position(|pair| pair == b":]")?;
                 let class = class_of(std::str::from_utf8(name.get(..end)?).ok()?)?;
-                bytes.extend((0..=u8::MAX).filter(|byte| class(byte)));
+                bytes.extend((0..=u8::MAX).filter(class));
                 rest = name.get(end + 2..)?;
                 continue;
             }

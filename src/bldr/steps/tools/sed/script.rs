@@ -242,12 +242,12 @@ impl Script<'_> {
                 Some(character) if character == delimiter => return Ok(text),
                 Some('\\') => match self.next() {
                     Some(character) if character == delimiter => {
-                        // Without its backslash it would be an operator, which GNU does not make of it.
-                        if regex && self.extended && "+?|(){}.*^$[".contains(delimiter) {
-                            text.push('\\');
-                        } else if !regex && delimiter == '&' {
-                            text.push('\\');
-                        } else if regex && ".*^$[".contains(delimiter) {
+                        let operators = match (regex, self.extended) {
+                            (false, _) => "&",
+                            (true, false) => ".*^$[",
+                            (true, true) => "+?|(){}.*^$[",
+                        };
+                        if operators.contains(delimiter) {
                             return Err("escapes a delimiter that is an operator".to_owned());
                         }
                         text.push(character);

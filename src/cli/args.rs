@@ -174,6 +174,9 @@ pub struct Extension {
     /// Argument of the build: a package's files see it as BUILD_ARG_KEY
     #[arg(long = "build-arg", value_name = "KEY=VALUE", requires = "directory", help_heading = "Packages")]
     pub build_args: Vec<String>,
+    /// Give what cannot be built natively to BuildKit (BUILDKIT_HOST, or buildctl's own default)
+    #[arg(long, requires = "directory", help_heading = "Packages")]
+    pub delegate: bool,
     /// The manifest, if it is not DIR/manifest.yaml
     #[arg(long, value_name = "FILE", help_heading = "Inputs")]
     pub manifest: Option<PathBuf>,

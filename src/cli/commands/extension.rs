@@ -10,8 +10,9 @@ use super::super::options::{self, Options};
 use super::super::printer::Printer;
 use super::{check_outputs, print_written, references};
 use crate::archive::tree::normalise;
+use crate::bldr::buildkit;
 use crate::plan::extension::{ExtensionSpec, build};
-use crate::plan::packages::PackageSpec;
+use crate::plan::packages::{Delegate, PackageSpec};
 use crate::plan::packages::extensions::build as build_packages;
 use crate::plan::packages::tree::is_package_folder;
 use crate::talos::Version;
@@ -56,11 +57,13 @@ fn packages(args: &Extension) -> Result<Option<PackageSpec>, Failure> {
             .hint(Some("leave out the options for loose files, or give a folder without `pkg.yaml`".to_owned())));
     }
     let arguments = args.build_args.iter().map(|text| options::pair("--build-arg", text));
-    Ok(Some(PackageSpec {
-        folder: folder.clone(),
-        targets: args.targets.clone(),
-        arguments: arguments.collect::<Result<_, _>>()?,
-    }))
+    let arguments: BTreeMap<String, String> = arguments.collect::<Result<_, _>>()?;
+    let delegate = args.delegate.then(|| {
+        let build_args = arguments.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+        let solve = buildkit::Options { build_args, ..buildkit::Options::default() };
+        Delegate { environment: options::buildkit(&solve), options: solve }
+    });
+    Ok(Some(PackageSpec { folder: folder.clone(), targets: args.targets.clone(), arguments, delegate }))
 }
 
 fn of_packages(

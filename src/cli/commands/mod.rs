@@ -29,7 +29,7 @@ use crate::plan::outputs::Written;
 pub(super) fn run(command: &Command, options: &Options, printer: &Printer) -> Result<Outcome, Failure> {
     match command {
         Command::Extension(args) => extension::run(args, options, printer),
-        Command::Packages(args) => packages::run(args, options, printer),
+        Command::Packages(args) => packages::run(args, printer),
         Command::Installer(args) => installer::run(args, options, printer),
         Command::Imager(args) => imager::run(args, options, printer),
         Command::Kernel(args) => kernel::run(args, options, printer),

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::super::args::Packages;
 use super::super::failure::{Failure, Outcome};
-use super::super::options::{self, Options};
+use super::super::options;
 use super::super::printer::Printer;
 use crate::base::units::count;
 use crate::plan::packages::extensions::{PackageSpec, read};
@@ -16,12 +16,13 @@ use crate::plan::packages::{Verdict, classify};
 /// Obstacles that are shown of one package; `--verbose` shows all.
 const SHOWN: usize = 3;
 
-pub(super) fn run(args: &Packages, options: &Options, printer: &Printer) -> Result<Outcome, Failure> {
+pub(super) fn run(args: &Packages, printer: &Printer) -> Result<Outcome, Failure> {
     let arguments = args.build_args.iter().map(|text| options::pair("--build-arg", text));
     let packages = PackageSpec {
         folder: args.directory.clone(),
         targets: Vec::new(),
         arguments: arguments.collect::<Result<_, _>>()?,
+        delegate: None,
     };
     let platform = options::platform(&args.platform)?;
     let tree = read(&packages, &args.directory, files_of(&args.directory)?, &platform)?;

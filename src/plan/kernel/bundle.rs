@@ -8,7 +8,7 @@ use super::spec::{EPOCH_ARGUMENT, KernelSpec, epoch};
 use crate::archive::tar::{Contents, Reader, TarError, read_tree};
 use crate::base::Activity;
 use crate::bldr::buildkit::target::{KERNEL, PACKAGES};
-use crate::bldr::buildkit::{Client, Options, Request, SolveError, solve};
+use crate::bldr::buildkit::{Client, Environment, Options, Request, SolveError, solve};
 use crate::image::Platform;
 use crate::plan::error::{Error, Problem};
 use crate::plan::flatten::{self, packed_tree};
@@ -72,6 +72,17 @@ pub(super) fn build(
         platform,
         options: &options,
     };
+    let whole = solved(context, client, &request, &spec.environment)?;
+    split(spec, platform, &whole)
+}
+
+/// The files of a request's target, streamed into the store.
+pub(in crate::plan) fn solved(
+    context: &Context,
+    client: &Client,
+    request: &Request<'_>,
+    environment: &Environment,
+) -> Result<TreeInput, Error> {
     let mut plan = Plan::new();
     let run = |context: &Context, progress: &Activity, _: &[&Outputs]| {
         packed_tree(context, |sink| {
@@ -85,17 +96,16 @@ pub(super) fn build(
                     .map_err(read_error)?;
                 Ok(TreeInput::of(unpacked.tree, BTreeMap::new()))
             };
-            solve(client, &request, &spec.environment, progress.events(), read).map_err(|error| match error {
+            solve(client, request, environment, progress.events(), read).map_err(|error| match error {
                 SolveError::BuildKit(error) => error.into(),
                 SolveError::Reader(source) => Error::Tar { file: client.program().to_owned(), source },
             })
         })
     };
     // What a solve gives depends on the daemon's cache and on the network: it is asked each time.
-    let solved = plan.add(Step::new("solve", 1, platform.to_string(), run).always());
+    let solved = plan.add(Step::new("solve", 1, request.platform.to_string(), run).always());
     let outputs = plan.run(context)?;
-    let whole = flatten::tree(context, solved.outputs(&outputs)?, "what BuildKit has built")?;
-    split(spec, platform, &whole)
+    flatten::tree(context, solved.outputs(&outputs)?, "what BuildKit has built")
 }
 
 fn split(spec: &KernelSpec, platform: &Platform, whole: &TreeInput) -> Result<Bundle, Error> {

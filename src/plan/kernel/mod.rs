@@ -15,9 +15,9 @@
 //! a mark in each package.
 
 pub mod build;
-mod bundle;
+pub(in crate::plan) mod bundle;
 mod judge;
-mod sources;
+pub(in crate::plan) mod sources;
 pub mod spec;
 mod verify;
 

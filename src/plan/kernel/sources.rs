@@ -27,13 +27,13 @@ const MARK: &str = "talosmith-mark.tmpl";
 
 /// The generated folder, not yet written.
 #[derive(Debug)]
-pub(super) struct Sources {
+pub(in crate::plan) struct Sources {
     /// Files of the user's: their paths in the folder, and where they are.
     pub(super) copied: Vec<(String, PathBuf)>,
     /// The generated file: its path in the folder, and its text.
     pub(super) generated: (String, String),
     /// The file that the frontend reads.
-    pub(super) file: String,
+    pub(in crate::plan) file: String,
     /// The target.
     pub(super) target: String,
     /// Where a mark goes, if `no-cache` alone does not keep the frontend from its cache: one file in each package.
@@ -75,6 +75,21 @@ impl Sources {
         }
     }
 
+    /// What describes a tree of packages, with nothing generated: for a target of its own.
+    pub(in crate::plan) fn of_tree(context: &Path, target: &str) -> Result<Self, Error> {
+        let mut tree = PackageTree::default();
+        tree.visit(context, "", 0)?;
+        let mut copied = tree.described;
+        copied.retain(|(path, _)| path != PKGFILE);
+        Ok(Self {
+            copied,
+            generated: (PKGFILE.to_owned(), text(&context.join(PKGFILE))?),
+            file: PKGFILE.to_owned(),
+            target: target.to_owned(),
+            marks: Vec::new(),
+        })
+    }
+
     fn packages(context: &Path, file: PathBuf, wanted: &Wanted) -> Result<Self, Error> {
         let mut tree = PackageTree::default();
         tree.visit(context, "", 0)?;
@@ -105,7 +120,7 @@ impl Sources {
     }
 
     /// Writes the folder. With a mark, what is built of it shares no results with what was built under another.
-    pub(super) fn write(&self, folder: &Path, mark: Option<&str>) -> Result<(), Error> {
+    pub(in crate::plan) fn write(&self, folder: &Path, mark: Option<&str>) -> Result<(), Error> {
         let place = |path: &str| -> Result<PathBuf, Error> {
             let path = folder.join(path);
             fsio::create_dir(fsio::parent(&path))?;

@@ -14,11 +14,14 @@ use super::tree::{PackageTree, wrong};
 use crate::archive::tree::{self, Entry, Kind, Tree};
 use crate::base::fsio::{Draft, FileError};
 use crate::base::{Content, Digest, Epoch, chain};
-use crate::bldr::pkgfile::{Dependency, Located, Origin, PKG_YAML, Source};
+use crate::bldr::buildkit::{Options, Request, client};
+use crate::bldr::pkgfile::{Dependency, Located, Origin, PKG_YAML, PKGFILE, Source};
 use crate::bldr::steps::{Environment, Keep, Program, Root, Shell, StepError, TestStep, run, test_step};
 use crate::image::Platform;
 use crate::plan::error::{Error, Problem};
 use crate::plan::extension::take;
+use crate::plan::kernel::bundle::solved;
+use crate::plan::kernel::sources::Sources;
 use crate::plan::run::{Context, Plan};
 use crate::plan::tree_input::TreeInput;
 
@@ -44,6 +47,15 @@ pub struct Built {
     _kept: Arc<Kept>,
 }
 
+/// Whom packages are given to that are not built natively: BuildKit.
+#[derive(Debug, Clone)]
+pub struct Delegate {
+    /// What is passed on to its client, build arguments included.
+    pub options: Options,
+    /// The variables that the client sees.
+    pub environment: client::Environment,
+}
+
 /// Builds packages of a tree for one platform. What several need is made once.
 pub struct Builder<'a> {
     context: &'a Context,
@@ -54,6 +66,7 @@ pub struct Builder<'a> {
     images: BTreeMap<ImageKey, Arc<(TreeInput, Option<Epoch>)>>,
     sources: BTreeMap<String, Content>,
     kept: Arc<Kept>,
+    delegate: Option<&'a Delegate>,
 }
 
 /// An image as a dependency names it: reference, platform, and what of it.
@@ -61,7 +74,12 @@ type ImageKey = (String, String, String);
 
 impl<'a> Builder<'a> {
     /// Nothing is built yet.
-    pub fn new(context: &'a Context, tree: &'a PackageTree, platform: &'a Platform) -> Result<Self, Error> {
+    pub fn new(
+        context: &'a Context,
+        tree: &'a PackageTree,
+        platform: &'a Platform,
+        delegate: Option<&'a Delegate>,
+    ) -> Result<Self, Error> {
         Ok(Self {
             context,
             tree,
@@ -71,6 +89,7 @@ impl<'a> Builder<'a> {
             images: BTreeMap::new(),
             sources: BTreeMap::new(),
             kept: Arc::new(Kept::new(context)?),
+            delegate,
         })
     }
 
@@ -78,8 +97,12 @@ impl<'a> Builder<'a> {
     pub fn build(&mut self, name: &str) -> Result<Arc<Built>, Error> {
         let packages = &self.tree.packages;
         packages.get(name).map_err(|error| wrong(&self.tree.root, &error))?;
-        if let Some(verdict) = self.verdicts.get(name).filter(|verdict| !verdict.obstacles().is_empty()) {
-            return Err(refused(name, verdict).into());
+        match (self.verdicts.get(name), self.delegate) {
+            (Some(Verdict::Delegated(_)), Some(delegate)) => return self.delegated(name, delegate),
+            (Some(verdict @ (Verdict::Delegated(_) | Verdict::Unsupported(_))), _) => {
+                return Err(refused(name, verdict).into());
+            }
+            (Some(Verdict::Native) | None, _) => {}
         }
         let needed = self.closure(name)?;
         self.fetch(&needed)?;
@@ -91,6 +114,35 @@ impl<'a> Builder<'a> {
         }
         let built = self.built.get(name).map(Arc::clone);
         built.ok_or_else(|| Error::Internal("a package that was built".to_owned()))
+    }
+
+    /// Has BuildKit build a package, as bldr's own users do.
+    fn delegated(&self, name: &str, delegate: &Delegate) -> Result<Arc<Built>, Error> {
+        if !self.tree.root.join(PKGFILE).is_file() {
+            return Err(Problem::new(format!("package `{name}` cannot be given to BuildKit"))
+                .detail(format!("`{}` has no `{PKGFILE}`, which names bldr's frontend", self.tree.root.display()))
+                .into());
+        }
+        let client = client::Client::reach(&delegate.options, &delegate.environment)?;
+        let sources = Sources::of_tree(&self.tree.root, name)?;
+        let folder = self.context.store.temp_folder()?;
+        sources.write(folder.path(), None)?;
+        let request = Request {
+            context: &self.tree.root,
+            folder: folder.path(),
+            file: &sources.file,
+            target: name,
+            platform: self.platform,
+            options: &delegate.options,
+        };
+        let mut files = solved(self.context, &client, &request, &delegate.environment)?;
+        let paths: Vec<String> = files.tree.iter().map(|(path, _)| path.to_owned()).collect();
+        for path in &paths {
+            if let Some(entry) = files.tree.get_mut(path) {
+                (entry.uid, entry.gid, entry.mtime) = (0, 0, 0);
+            }
+        }
+        Ok(Arc::new(Built { files, newest: None, notes: Vec::new(), _kept: Arc::clone(&self.kept) }))
     }
 
     fn dependencies(&self, name: &str) -> Result<Vec<&'a Dependency>, Error> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::build::{Built, Builder};
+use super::build::{Built, Builder, Delegate};
 use super::tree::{PackageTree, files_of, root_of, wrong};
 use crate::base::workers::each;
 use crate::bldr::pkgfile::Build;
@@ -27,6 +27,8 @@ pub struct PackageSpec {
     pub targets: Vec<String>,
     /// Build arguments.
     pub arguments: BTreeMap<String, String>,
+    /// Who builds what is not built natively; nobody, if that is not wanted.
+    pub delegate: Option<Delegate>,
 }
 
 /// Builds the packages and writes each to every output of `spec`, in which `{name}` and `{version}` are the
@@ -52,7 +54,7 @@ pub fn build(
         if names.is_empty() {
             names.push(tree.in_folder(&packages.folder)?);
         }
-        let mut builder = Builder::new(context, &tree, platform)?;
+        let mut builder = Builder::new(context, &tree, platform, packages.delegate.as_ref())?;
         for name in &names {
             let built = builder.build(name)?;
             made.entry(name.clone()).or_default().push((platform.clone(), built));

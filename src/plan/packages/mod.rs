@@ -14,7 +14,7 @@ pub mod extensions;
 pub mod sources;
 pub mod tree;
 
-pub use build::{Built, Builder};
+pub use build::{Builder, Built, Delegate};
 pub use classify::{Obstacle, Verdict, classify};
 pub use extensions::PackageSpec;
 pub use tree::{PackageTree, root_of};

@@ -169,7 +169,13 @@ pub struct Extension {
     #[arg(long, value_name = "HOST/USER")]
     pub push: Vec<String>,
     /// Packages of the tree, by name; their steps are run here, in memory
-    #[arg(long = "target", value_name = "NAME", value_delimiter = ',', requires = "directory", help_heading = "Packages")]
+    #[arg(
+        long = "target",
+        value_name = "NAME",
+        value_delimiter = ',',
+        requires = "directory",
+        help_heading = "Packages"
+    )]
     pub targets: Vec<String>,
     /// Argument of the build: a package's files see it as BUILD_ARG_KEY
     #[arg(long = "build-arg", value_name = "KEY=VALUE", requires = "directory", help_heading = "Packages")]

@@ -259,6 +259,12 @@ pub fn write_directory<E: From<LayoutError>>(
         made.add(directory.join(folder));
     }
     fsio::create_dir(&directory.join("blobs/sha256")).map_err(file_error)?;
+    // One writer at a time: what another one enters into the index must not be lost, and no blob that it counts on
+    // may go with one that fails. A file system without locks has one writer, as it always had.
+    let lock = fs::File::open(directory).at("open", directory).map_err(file_error)?;
+    let _ = lock.lock();
+    // Whoever held the lock may have failed, and taken with it what it had made.
+    fsio::create_dir(&directory.join("blobs/sha256")).map_err(file_error)?;
     let index_path = directory.join("index.json");
     let mut index = if index_path.exists() {
         Layout::open(directory).map_err(E::from)?.index

@@ -23,7 +23,8 @@ pub(crate) struct Programs {
     pub(crate) buildctl: PathBuf,
     openssl: PathBuf,
     sign_file: PathBuf,
-    busybox: PathBuf,
+    /// A static one.
+    pub(crate) busybox: PathBuf,
 }
 
 impl Programs {

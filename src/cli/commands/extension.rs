@@ -12,9 +12,9 @@ use super::{check_outputs, print_written, references};
 use crate::archive::tree::normalise;
 use crate::bldr::buildkit;
 use crate::plan::extension::{ExtensionSpec, build};
-use crate::plan::packages::{Delegate, PackageSpec};
 use crate::plan::packages::extensions::build as build_packages;
 use crate::plan::packages::tree::is_package_folder;
+use crate::plan::packages::{Delegate, PackageSpec};
 use crate::talos::Version;
 
 pub(super) fn run(args: &Extension, options: &Options, printer: &Printer) -> Result<Outcome, Failure> {
@@ -54,7 +54,9 @@ fn packages(args: &Extension) -> Result<Option<PackageSpec>, Failure> {
     let loose = [&args.modules, &args.firmware, &args.files, &args.trees, &args.copies, &args.selinux_labels];
     if args.manifest.is_some() || args.modules_from.is_some() || loose.iter().any(|list| !list.is_empty()) {
         return Err(Failure::usage("what an extension of packages is made of stands in its `pkg.yaml`")
-            .hint(Some("leave out the options for loose files, or give a folder without `pkg.yaml`".to_owned())));
+            .hint(Some(
+                "leave out the options for loose files, or give a folder without `pkg.yaml`".to_owned(),
+            )));
     }
     let arguments = args.build_args.iter().map(|text| options::pair("--build-arg", text));
     let arguments: BTreeMap<String, String> = arguments.collect::<Result<_, _>>()?;
@@ -104,7 +106,10 @@ fn spec(args: &Extension, options: &Options) -> Result<ExtensionSpec, Failure> {
         let path = normalise(&path).map_err(|error| Failure::usage(format!("`--selinux-label`: {error}")))?;
         selinux_labels.insert(path, label);
     }
-    let pushed = args.push.iter().map(|prefix| format!("docker://{}/{{name}}:{{version}}", prefix.trim_end_matches('/')));
+    let pushed = args
+        .push
+        .iter()
+        .map(|prefix| format!("docker://{}/{{name}}:{{version}}", prefix.trim_end_matches('/')));
     let outputs: Vec<String> = args.output.iter().cloned().chain(pushed).collect();
     let named = |output: &String| output.replace("{name}", "name").replace("{version}", "0");
     check_outputs(&references(&outputs.iter().map(named).collect::<Vec<_>>(), &platforms)?, options)?;

@@ -38,7 +38,8 @@ impl Client {
             let mut got = 0;
             loop {
                 let chunk = response.chunk().await;
-                let chunk = chunk.map_err(|error| RegistryError::of_transport(&asked, host.clone(), error))?;
+                let chunk =
+                    chunk.map_err(|error| RegistryError::of_transport(&asked, host.clone(), error))?;
                 let Some(chunk) = chunk else { break };
                 got += chunk.len() as u64;
                 if got > limit {

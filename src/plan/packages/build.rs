@@ -108,7 +108,8 @@ impl<'a> Builder<'a> {
         self.fetch(&needed)?;
         for name in needed {
             if !self.built.contains_key(name) {
-                let built = self.one(packages.get(name).map_err(|error| wrong(&self.tree.root, &error))?, name)?;
+                let built =
+                    self.one(packages.get(name).map_err(|error| wrong(&self.tree.root, &error))?, name)?;
                 self.built.insert(name.to_owned(), Arc::new(built));
             }
         }
@@ -120,7 +121,10 @@ impl<'a> Builder<'a> {
     fn delegated(&self, name: &str, delegate: &Delegate) -> Result<Arc<Built>, Error> {
         if !self.tree.root.join(PKGFILE).is_file() {
             return Err(Problem::new(format!("package `{name}` cannot be given to BuildKit"))
-                .detail(format!("`{}` has no `{PKGFILE}`, which names bldr's frontend", self.tree.root.display()))
+                .detail(format!(
+                    "`{}` has no `{PKGFILE}`, which names bldr's frontend",
+                    self.tree.root.display()
+                ))
                 .into());
         }
         let client = client::Client::reach(&delegate.options, &delegate.environment)?;
@@ -238,7 +242,8 @@ impl<'a> Builder<'a> {
         for (number, step) in located.package.steps.iter().enumerate() {
             for source in &step.sources {
                 let content = self.sources.get(&source.sha512);
-                let content = content.ok_or_else(|| Error::Internal("a source was not fetched".to_owned()))?;
+                let content =
+                    content.ok_or_else(|| Error::Internal("a source was not fetched".to_owned()))?;
                 place(&mut root, &format!("{WORK}/{}", normal(&source.destination)), content)
                     .map_err(|source| Error::Tree { origin: file.clone(), source })?;
             }
@@ -466,4 +471,3 @@ impl Keep for Kept {
         Ok(content)
     }
 }
-

@@ -73,12 +73,9 @@ pub fn classify(packages: &Packages) -> BTreeMap<String, Verdict> {
                         why: format!("is a package that is {}", other.name()),
                     }),
                 },
-                Origin::Image(image) if image.contains(NO_VALUE) => unsupported.push(Obstacle {
-                    file,
-                    line,
-                    word: image.clone(),
-                    why: no_value(located),
-                }),
+                Origin::Image(image) if image.contains(NO_VALUE) => {
+                    unsupported.push(Obstacle { file, line, word: image.clone(), why: no_value(located) })
+                }
                 Origin::Image(_) => {}
             }
         }
@@ -100,7 +97,8 @@ const NO_VALUE: &str = "<no value>";
 
 /// What to say of an image whose name lacks a part.
 pub(super) fn no_value(located: &Located) -> String {
-    let names: Vec<String> = located.unset.iter().filter_map(|unset| Some(format!("`{}`", unset.variable.as_ref()?))).collect();
+    let names: Vec<String> =
+        located.unset.iter().filter_map(|unset| Some(format!("`{}`", unset.variable.as_ref()?))).collect();
     match names.as_slice() {
         [] => "lacks a part of its name".to_owned(),
         names => format!("lacks a part of its name, by `--build-arg`: no value of {}", names.join(", ")),
@@ -124,8 +122,11 @@ fn own(located: &Located) -> (Vec<Obstacle>, Vec<Obstacle>) {
         }
         for (_, instructions) in lists(step) {
             for instruction in instructions {
-                let obstacle = |line: u32, word: String, why: String| {
-                    Obstacle { file: file.clone(), line: Some(line_of(instruction, line)), word, why }
+                let obstacle = |line: u32, word: String, why: String| Obstacle {
+                    file: file.clone(),
+                    line: Some(line_of(instruction, line)),
+                    word,
+                    why,
                 };
                 match Program::parse(&instruction.text) {
                     Ok(program) => delegated.extend(
@@ -135,9 +136,15 @@ fn own(located: &Located) -> (Vec<Obstacle>, Vec<Obstacle>) {
                             .map(|found| obstacle(found.at.line, found.word, found.why)),
                     ),
                     Err(ParseError::Unsupported { at, what }) => {
-                        delegated.push(obstacle(at.line, String::new(), format!("{what} is not run natively")));
+                        delegated.push(obstacle(
+                            at.line,
+                            String::new(),
+                            format!("{what} is not run natively"),
+                        ));
                     }
-                    Err(ParseError::Syntax { at, why }) => unsupported.push(obstacle(at.line, String::new(), why)),
+                    Err(ParseError::Syntax { at, why }) => {
+                        unsupported.push(obstacle(at.line, String::new(), why))
+                    }
                 }
             }
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::build::{Built, Builder, Delegate};
+use super::build::{Builder, Built, Delegate};
 use super::tree::{PackageTree, files_of, root_of, wrong};
 use crate::base::workers::each;
 use crate::bldr::pkgfile::Build;
@@ -39,9 +39,11 @@ pub fn build(
     context: &Context,
 ) -> Result<Vec<BuiltExtension>, Error> {
     if packages.targets.len() > 1 && spec.outputs.iter().any(|output| !output.contains("{name}")) {
-        return Err(Problem::usage("several packages are asked for, and an output has one name for all of them")
-            .hint("put `{name}` into it: `-o oci:out/{name}`")
-            .into());
+        return Err(Problem::usage(
+            "several packages are asked for, and an output has one name for all of them",
+        )
+        .hint("put `{name}` into it: `-o oci:out/{name}`")
+        .into());
     }
     let root = if packages.targets.is_empty() { root_of(&packages.folder)? } else { packages.folder.clone() };
     let cache = StatCache::open(context.store.root().join("stat-cache"));
@@ -111,9 +113,11 @@ fn image(
         let origin = format!("package `{name}`");
         let manifest = files.tree.get(MANIFEST).and_then(|entry| entry.content());
         let Some(manifest) = manifest else {
-            return Err(Problem::new(format!("package `{name}` makes no extension: it gives no `{MANIFEST}`"))
-                .hint(format!("an extension's `finalize` gives `/{MANIFEST}` and `/{ROOTFS}`"))
-                .into());
+            return Err(Problem::new(format!(
+                "package `{name}` makes no extension: it gives no `{MANIFEST}`"
+            ))
+            .hint(format!("an extension's `finalize` gives `/{MANIFEST}` and `/{ROOTFS}`"))
+            .into());
         };
         if manifests.is_none() {
             manifests = Some(Manifests::of_content(manifest, &origin)?);

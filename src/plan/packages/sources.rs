@@ -45,7 +45,9 @@ pub(super) fn add<'p>(plan: &mut Plan<'p>, source: &'p Source, file: &'p str, ro
         let (found256, content) = writer.finish()?;
         let found256 = found256.hex();
         let pairs = [("sha256", &source.sha256, &found256), ("sha512", &source.sha512, &found512)];
-        if let Some((name, expected, found)) = pairs.into_iter().find(|(_, expected, found)| expected != found) {
+        if let Some((name, expected, found)) =
+            pairs.into_iter().find(|(_, expected, found)| expected != found)
+        {
             return Err(Problem::new(format!("`{}` is another file than the one that is meant", source.url))
                 .detail(format!("asked for in `{file}`, line {}", source.line))
                 .detail(format!("expected: {name} {expected}"))
@@ -84,4 +86,3 @@ fn copy(reader: &mut dyn Read, writer: &mut dyn Write, each: &dyn Fn(&[u8])) -> 
 pub(super) fn content(context: &Context, outputs: &Outputs) -> Result<Content, Error> {
     context.blob(outputs.blob("source")?)
 }
-

@@ -46,7 +46,12 @@ pub(super) fn run(runner: &mut Runner<'_>, io: &mut Io, arguments: &[String]) ->
     };
     let tree = runner.root.tree_of(id).map_err(|error| Stop::Limit(error.to_string()))?;
     runner.charge(tree.len())?;
-    let options = Options { search: Search::kmod(), kernel: None, of_kernel: None, workers: &runner.environment.workers };
+    let options = Options {
+        search: Search::kmod(),
+        kernel: None,
+        of_kernel: None,
+        workers: &runner.environment.workers,
+    };
     let indexed = match calculate(&tree, &options) {
         Ok(indexed) => indexed,
         Err(error) => {

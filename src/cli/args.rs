@@ -180,6 +180,9 @@ pub struct Extension {
     /// Argument of the build: a package's files see it as BUILD_ARG_KEY
     #[arg(long = "build-arg", value_name = "KEY=VALUE", requires = "directory", help_heading = "Packages")]
     pub build_args: Vec<String>,
+    /// Where to write a catalogue of what was pushed, as official extensions have it: `talosmith installer --schematic … --catalogue` takes it
+    #[arg(long, value_name = "REFERENCE", requires = "directory", help_heading = "Packages")]
+    pub catalogue: Vec<String>,
     /// Give what cannot be built natively to BuildKit (BUILDKIT_HOST, or buildctl's own default)
     #[arg(long, requires = "directory", help_heading = "Packages")]
     pub delegate: bool,

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::base::suggest;
-use crate::base::yaml::{self, Cursor, YamlError};
+use crate::base::yaml::{self, Cursor, YamlError, text};
 use crate::image::RegistryReference;
 use crate::image::reference::ReferenceError;
 
@@ -121,6 +121,27 @@ impl Extensions {
         Ok(Self(extensions))
     }
 
+    /// These, in this order. Each has tag and digest.
+    pub fn new(extensions: Vec<OfficialExtension>) -> Self {
+        Self(extensions)
+    }
+
+    /// The list, a line an extension.
+    pub fn to_digests(&self) -> String {
+        self.0.iter().map(|extension| format!("{}\n", extension.image)).collect()
+    }
+
+    /// Their authors and descriptions.
+    pub fn to_descriptions(&self) -> String {
+        let mut yaml = String::new();
+        for extension in &self.0 {
+            let author = text::string(&extension.author, 4);
+            let description = text::string(&extension.description, 4);
+            yaml += &format!("{}:\n  author: {author}\n  description: {description}\n", extension.image);
+        }
+        if yaml.is_empty() { "{}\n".to_owned() } else { yaml }
+    }
+
     /// All of them, in the catalogue's order.
     pub fn all(&self) -> &[OfficialExtension] {
         &self.0
@@ -225,6 +246,26 @@ mod tests {
             "ghcr.io/siderolabs/gvisor:20250505.0@{DIGEST}:\n  author: Sidero Labs\n  description: |\n    A sandbox.\n"
         );
         Extensions::parse(digests.as_bytes(), Some(descriptions.as_bytes())).unwrap()
+    }
+
+    #[test]
+    fn what_is_written_reads_back() {
+        let extension = |name: &str, author: &str, description: &str| OfficialExtension {
+            name: format!("acme/{name}"),
+            image: format!("registry.example.com/acme/{name}:v1@sha256:{}", "0".repeat(64)).parse().unwrap(),
+            author: author.to_owned(),
+            description: description.to_owned(),
+        };
+        let extensions = Extensions::new(vec![
+            extension("b", "Acme: the authors", "two\nlines\n"),
+            extension("a", "", "- \"quoted\" # and not a comment"),
+        ]);
+        let read = Extensions::parse(
+            extensions.to_digests().as_bytes(),
+            Some(extensions.to_descriptions().as_bytes()),
+        );
+        assert_eq!(read.unwrap(), extensions);
+        assert_eq!(Extensions::default().to_descriptions(), "{}\n");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::{check_outputs, print_written, references};
 use crate::archive::tree::normalise;
 use crate::bldr::buildkit;
 use crate::plan::extension::{ExtensionSpec, build};
-use crate::plan::packages::extensions::build as build_packages;
+use crate::plan::packages::extensions::{build as build_packages, catalogue as write_catalogue};
 use crate::plan::packages::tree::is_package_folder;
 use crate::plan::packages::{Delegate, PackageSpec};
 use crate::talos::Version;
@@ -20,7 +20,13 @@ use crate::talos::Version;
 pub(super) fn run(args: &Extension, options: &Options, printer: &Printer) -> Result<Outcome, Failure> {
     let spec = spec(args, options)?;
     if let Some(packages) = packages(args)? {
-        return of_packages(&packages, &spec, options, printer);
+        check_outputs(&references(&args.catalogue, &spec.platforms[..1.min(spec.platforms.len())])?, options)?;
+        let in_registry = |output: &String| output.starts_with("docker://") || !output.contains(':');
+        if !args.catalogue.is_empty() && args.push.is_empty() && !spec.outputs.iter().any(in_registry) {
+            return Err(Failure::usage("a catalogue lists what is in a registry")
+                .hint(Some("push the extensions too: `--push HOST/USER`".to_owned())));
+        }
+        return of_packages(&packages, &args.catalogue, &spec, options, printer);
     }
     let built = build(&spec, &options.context)?;
     printer.findings(&built.report);
@@ -70,11 +76,16 @@ fn packages(args: &Extension) -> Result<Option<PackageSpec>, Failure> {
 
 fn of_packages(
     packages: &PackageSpec,
+    catalogue: &[String],
     spec: &ExtensionSpec,
     options: &Options,
     printer: &Printer,
 ) -> Result<Outcome, Failure> {
     let built = build_packages(packages, spec, &options.context)?;
+    let listed = match catalogue {
+        [] => Vec::new(),
+        outputs => write_catalogue(&built, spec, outputs, &options.context)?,
+    };
     let mut written = Vec::new();
     let mut extensions = Vec::new();
     for one in built {
@@ -86,6 +97,7 @@ fn of_packages(
         }));
         written.extend(one.written);
     }
+    written.extend(listed);
     let extra = json!({
         "judgedFor": spec.talos.as_ref().unwrap_or(&Version::NEWEST).to_string(),
         "extensions": extensions,

@@ -6,16 +6,22 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::build::{Builder, Built, Delegate};
 use super::tree::{PackageTree, files_of, root_of, wrong};
+use crate::archive::Entry;
+use crate::archive::compress::Compression;
 use crate::base::workers::each;
+use crate::base::{Content, Digest};
 use crate::bldr::pkgfile::Build;
-use crate::image::Platform;
+use crate::image::{Platform, RegistryReference};
+use crate::plan::assemble::{self, ImageOptions, LayerOptions};
 use crate::plan::error::{Error, Problem};
 use crate::plan::extension::{BuiltExtension, ExtensionSpec, Prepared, finish};
 use crate::plan::gather::Manifests;
-use crate::plan::run::Context;
+use crate::plan::outputs::{Sets, Written, nowhere_else};
+use crate::plan::run::{Context, Plan};
 use crate::plan::stat_cache::StatCache;
 use crate::plan::tree_input::TreeInput;
 use crate::talos::Architecture;
+use crate::talos::catalogue::{DESCRIPTIONS, DIGESTS, Extensions, OfficialExtension};
 use crate::talos::extension::{MANIFEST, ROOTFS};
 
 /// Which packages of which tree.
@@ -127,4 +133,51 @@ fn image(
     let manifests = manifests.ok_or_else(|| Problem::usage("no platform is asked for"))?;
     let version = version.unwrap_or(&manifests.manifest.version);
     finish(&spec.named(name, version), context, prepared, manifests)
+}
+
+/// Makes the catalogue of extensions that were pushed, by which schematics and the Image Factory find them, and
+/// writes it to `outputs`.
+pub fn catalogue(
+    built: &[BuiltExtension],
+    spec: &ExtensionSpec,
+    outputs: &[String],
+    context: &Context,
+) -> Result<Vec<Written>, Error> {
+    let mut extensions = Vec::new();
+    for one in built {
+        let pushed = one.written.iter().find_map(|written| {
+            let reference = written.reference.strip_prefix("docker://")?;
+            format!("{reference}@{}", written.digest).parse::<RegistryReference>().ok()
+        });
+        let image = pushed.ok_or_else(|| {
+            Problem::usage(format!("a catalogue lists what is in a registry, and `{}` is in none", one.manifest.name))
+                .hint("push the extensions too: `--push HOST/USER`")
+        })?;
+        extensions.push(OfficialExtension {
+            name: image.repository.clone(),
+            image,
+            author: one.manifest.author.clone(),
+            description: one.manifest.description.clone(),
+        });
+    }
+    let extensions = Extensions::new(extensions);
+    let mut files = TreeInput::default();
+    for (name, text) in [(DIGESTS, extensions.to_digests()), (DESCRIPTIONS, extensions.to_descriptions())] {
+        let bytes = text.into_bytes();
+        let digest = Digest::of(&bytes);
+        files.add(name, Entry::file(0o644, Content::memory(bytes)), Some(digest), "the catalogue")?;
+    }
+    let epoch = spec.epoch.unwrap_or_default();
+    let compression = spec.compression.unwrap_or(Compression::GZIP);
+    let layers = LayerOptions { compression, format: spec.format, epoch };
+    let options =
+        ImageOptions { format: spec.format, epoch, labels: BTreeMap::new(), annotations: BTreeMap::new() };
+    let platform = spec.platforms.first().ok_or_else(|| Problem::usage("no platform is asked for"))?;
+    let mut plan = Plan::new();
+    let layer = assemble::layer(&mut plan, &files, "", "catalogue".to_owned(), layers);
+    let parts = [(layer, "talosmith: catalogue")];
+    let images = [(assemble::image(&mut plan, platform, &parts, &options), platform)];
+    let results = plan.run(context)?;
+    let sets = Sets::collect(context, &results, &images, None)?;
+    sets.write(context, outputs, &nowhere_else(context), None)
 }

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use sha2::Digest as _;
 use support::buildkitd::{Daemon, Programs};
 use support::installer::Image;
+use support::registry::FakeRegistry;
 use support::{World, kernel};
 
 const MANIFEST: &str =
@@ -232,6 +233,41 @@ fn several_packages_and_platforms_at_once_are_named_as_bldr_names_them() {
         assert_eq!(file["size"].as_u64().unwrap() as usize, format!("hello from two on {machine}\n").len());
     }
     world.run(&[&words[..], &["-o", "oci:same"]].concat()).failed(2, &["`{name}`"]);
+}
+
+#[test]
+fn what_was_pushed_is_listed_in_a_catalogue_that_schematics_take() {
+    let registry = FakeRegistry::start(Default::default());
+    let world = World::new();
+    tree(&world);
+    for name in ["one", "two"] {
+        package(
+            &world,
+            name,
+            "",
+            "mkdir -p /rootfs/usr/local/share\ntouch /rootfs/usr/local/share/$PKG_NAME",
+        );
+        world.write(&format!("tree/{name}/vars.yaml"), "VERSION: v1\n");
+    }
+    let prefix = format!("{}/acme", registry.host);
+    let words =
+        ["extension", "tree", "--target", "one,two", "--push", &prefix, "--catalogue", "oci:catalogue"];
+    let said = world.ok(&words);
+    let lines: Vec<&str> = said.lines().collect();
+    assert!(lines[0].starts_with(&format!("{prefix}/one:v1@sha256:")), "{said}");
+    assert!(lines[2].starts_with("oci:catalogue@sha256:"), "{said}");
+    let files = Image::open(&world.path("catalogue")).files(0);
+    assert_eq!(String::from_utf8_lossy(&files["image-digests"].1), format!("{}\n{}\n", lines[0], lines[1]));
+    world
+        .write("schematic.yaml", "customization:\n  systemExtensions:\n    officialExtensions: [acme/two]\n");
+    let tiny = support::installer::Inputs::tiny();
+    let more = ["--schematic", "schematic.yaml", "--catalogue", "oci:catalogue", "-o", "oci:installer"];
+    world.ok(&tiny.words(&[], &more));
+    let listed = Image::open(&world.path("installer")).initramfs().list();
+    assert!(listed.contains("name: two"), "{listed}");
+    world
+        .run(&["extension", "tree", "--target", "one", "-o", "oci:x", "--catalogue", "oci:y"])
+        .failed(2, &["`--push HOST/USER`"]);
 }
 
 #[test]

@@ -20,7 +20,10 @@ use crate::talos::Version;
 pub(super) fn run(args: &Extension, options: &Options, printer: &Printer) -> Result<Outcome, Failure> {
     let spec = spec(args, options)?;
     if let Some(packages) = packages(args)? {
-        check_outputs(&references(&args.catalogue, &spec.platforms[..1.min(spec.platforms.len())])?, options)?;
+        check_outputs(
+            &references(&args.catalogue, &spec.platforms[..1.min(spec.platforms.len())])?,
+            options,
+        )?;
         let in_registry = |output: &String| output.starts_with("docker://") || !output.contains(':');
         if !args.catalogue.is_empty() && args.push.is_empty() && !spec.outputs.iter().any(in_registry) {
             return Err(Failure::usage("a catalogue lists what is in a registry")

@@ -150,8 +150,11 @@ pub fn catalogue(
             format!("{reference}@{}", written.digest).parse::<RegistryReference>().ok()
         });
         let image = pushed.ok_or_else(|| {
-            Problem::usage(format!("a catalogue lists what is in a registry, and `{}` is in none", one.manifest.name))
-                .hint("push the extensions too: `--push HOST/USER`")
+            Problem::usage(format!(
+                "a catalogue lists what is in a registry, and `{}` is in none",
+                one.manifest.name
+            ))
+            .hint("push the extensions too: `--push HOST/USER`")
         })?;
         extensions.push(OfficialExtension {
             name: image.repository.clone(),

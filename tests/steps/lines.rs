@@ -100,7 +100,7 @@ pub(crate) const LINES: &[&str] = &[
     "chmod a-w,u+s x",
     "chmod -R go-rwx d",
     "chmod -R a+rX d",
-    "chmod -R 600 d/sub",
+    "chmod -R 700 d/sub",
     "chmod g=u b; chmod o=g b",
     "chmod u=rw,go=r x",
     "chmod 600 la",
@@ -310,7 +310,6 @@ pub(crate) const LINES: &[&str] = &[
     "install a h1",
     "install -D a b/c || true",
     "install a a e || true",
-    "install -o root -g root -m 640 a n || true",
     // echo, printf
     "echo",
     "echo a  b   c",

@@ -306,7 +306,7 @@ pub(crate) const LINES: &[&str] = &[
     "install -T a d || true",
     "install -v a n",
     "install -m u=rw,go=r x n",
-    "install -m a+x a n || true",
+    "install -m a+rx a n",
     "install a h1",
     "install -D a b/c || true",
     "install a a e || true",

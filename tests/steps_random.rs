@@ -84,7 +84,7 @@ impl Numbers {
             13 => format!("rmdir {p}"),
             14 => format!("touch {} {r}", self.of(&["", "-c"])),
             15 => {
-                let modes = ["755", "644", "u+x", "go-w", "a+rX", "u=rwx,go=rx", "700", "o+w", "1755"];
+                let modes = ["755", "g+w", "u+x", "go-w", "a+rX", "u=rwx,go=rx", "700", "o+w", "1755"];
                 format!("chmod {} {} {r}", self.of(&["", "-R"]), self.of(&modes))
             }
             16 => format!("echo text {} {p}", self.of(&[">", ">>"])),

@@ -67,7 +67,7 @@ impl Ground {
             keys: &self.keys,
             enforcement: &Enforcement::Config,
         };
-        let options = Options { search: Search::talos(), kernel: Some(&self.symbols), workers: &workers };
+        let options = Options { search: Search::talos(), kernel: Some(&self.symbols), of_kernel: None, workers: &workers };
         let issues = depmod(tree, &options).unwrap().issues;
         let mut findings = kernel::modules(&read, &input);
         findings.extend(check::depmod::report(&issues).findings().to_vec());

@@ -19,7 +19,7 @@ use std::path::Path;
 use std::process::Command;
 
 use der::Node;
-use judge::{judge, judge_at};
+use judge::judge;
 use kernels::{Debian, small, variant};
 use signing::{Openssl, Signer, append, flipped, issuer_and_serial, message, parts, read, verdict};
 use talosmith::base::Content;

@@ -1,6 +1,6 @@
 //! What is wrong with a whole tree of modules: the issues of [`mod@crate::kmod::depmod`] as findings.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::finding::{Finding, Report, Severity};
 use super::rules::Code;
@@ -11,13 +11,16 @@ use crate::kmod::depmod::Issue;
 const NAMED: usize = 5;
 
 /// The findings for these issues. Of a module that many need and that is not there, one finding speaks for
-/// all of them.
+/// all of them; the symbols that a module lacks are those of the module that it lacks.
 pub fn report(issues: &[Issue]) -> Report {
     let mut needed: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     let mut findings = Vec::new();
+    let lacking = issues.iter().filter(|issue| matches!(issue, Issue::NoDependency { .. }));
+    let lacking: BTreeSet<&str> = lacking.map(Issue::path).collect();
     for issue in issues {
         match issue {
             Issue::NoDependency { path, needs } => needed.entry(needs).or_default().push(path),
+            Issue::Unresolved { path, .. } if lacking.contains(path.as_str()) => {}
             _ => findings.push(finding(issue)),
         }
     }
@@ -150,6 +153,17 @@ mod tests {
         let messages: Vec<&str> = found.findings().iter().map(|finding| finding.message.as_str()).collect();
         assert_eq!(messages, ["module `a.ko` and 1 more need module `c`, which is not there"]);
         assert_eq!(found.findings()[0].path.as_deref(), Some("k/a.ko"));
+    }
+
+    #[test]
+    fn what_a_missing_module_would_export_is_not_said_twice() {
+        let lacks =
+            |path: &str| Issue::Unresolved { path: path.to_owned(), symbols: vec![("f".into(), None)] };
+        let needs = Issue::NoDependency { path: "k/a.ko".to_owned(), needs: "c".to_owned() };
+        let found = report(&[lacks("k/a.ko"), lacks("k/b.ko"), needs]);
+        let codes: Vec<Code> = found.findings().iter().map(|finding| finding.code).collect();
+        assert_eq!(codes, [Code::ModuleDependency, Code::ModuleSymbol]);
+        assert_eq!(found.findings()[1].path.as_deref(), Some("k/b.ko"));
     }
 
     #[test]

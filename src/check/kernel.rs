@@ -131,9 +131,10 @@ fn signature(module: &Module, kernel: &KernelInput<'_>, some_are_signed: bool) -
         Verdict::Trusted { .. } => return None,
         Verdict::Unsigned => unsigned(&module.facts.signature, some_are_signed).severity(lenient),
         Verdict::UnknownKey { signer } => unknown_key(signer, kernel.keys).severity(lenient),
-        Verdict::Unsupported { what } => {
-            Said::new(Code::ModuleSignatureUnknown, format!("signed in a way that is not verified here: {what}"))
-        }
+        Verdict::Unsupported { what } => Said::new(
+            Code::ModuleSignatureUnknown,
+            format!("signed in a way that is not verified here: {what}"),
+        ),
         Verdict::Wrong { signer, cause } => wrong(signer, *cause, kernel.keys),
         Verdict::Malformed { why } => {
             Said::new(Code::ModuleSignature, format!("signed, but the signature is damaged: {why}"))
@@ -205,7 +206,8 @@ fn wrong(signer: &SignerId, cause: Cause, keys: &TrustedKeys) -> Said {
         Cause::Content => (
             "changed after signing",
             "the signature is by that key, and for other bytes".to_owned(),
-            "take the module as the kernel's build left it: nothing may strip, patch or copy parts of it".to_owned(),
+            "take the module as the kernel's build left it: nothing may strip, patch or copy parts of it"
+                .to_owned(),
         ),
         Cause::Key => (
             "signed by another key that has the name and serial number of the kernel's",
@@ -231,7 +233,8 @@ fn version_magic(facts: &ModuleFacts, kernel: &KernelInput<'_>) -> Option<Said> 
                 .expected(format!("`{}`", expected.trim_end()), "no `vermagic`"),
         );
     };
-    let flags = |text: &str| text.find(' ').map_or(String::new(), |space| text.get(space..).unwrap_or("").to_owned());
+    let flags =
+        |text: &str| text.find(' ').map_or(String::new(), |space| text.get(space..).unwrap_or("").to_owned());
     let versioned = facts.versioned && expected.split(' ').any(|word| word == "modversions");
     let same = if versioned { flags(expected) == flags(own) } else { expected == own };
     if same {

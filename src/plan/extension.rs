@@ -14,10 +14,11 @@ use super::one_image::OneImage;
 use super::outputs::{Sets, Written, nowhere_else};
 use super::run::{Context, Plan};
 use super::stat_cache::StatCache;
+use super::step::StepId;
 use super::tree_input::TreeInput;
 use crate::archive::compress::Compression;
 use crate::archive::tree::{self, Entry};
-use crate::base::{Content, Epoch};
+use crate::base::{Content, Digest, Epoch};
 use crate::check::{self, Code, Report};
 use crate::image::{Format, Platform, Reference};
 use crate::talos::extension::{self, MANIFEST, ROOTFS};
@@ -155,7 +156,7 @@ fn prepare(
     }
     let mut manifest = TreeInput::default();
     let bytes = Content::memory(manifests.bytes.clone());
-    let digest = crate::base::Digest::of(&manifests.bytes);
+    let digest = Digest::of(&manifests.bytes);
     manifest.add(MANIFEST, Entry::file(0o644, bytes), Some(digest), &manifests.origin)?;
     Ok(Prepared { platform: platform.clone(), rootfs, manifest, newest })
 }
@@ -254,11 +255,16 @@ fn assemble(
     };
     let mut plan = Plan::new();
     let mut images = Vec::new();
+    // What is the same on several platforms is made once.
+    let mut made: BTreeMap<(&str, Digest), StepId> = BTreeMap::new();
     for one in prepared {
-        let rootfs =
-            assemble::layer(&mut plan, &one.rootfs, ROOTFS, format!("{ROOTFS} {}", one.platform), layers);
-        let manifest =
-            assemble::layer(&mut plan, &one.manifest, "", format!("{MANIFEST} {}", one.platform), layers);
+        let mut layer = |input, below, name: &'static str| {
+            let subject = format!("{name} {}", one.platform);
+            let key = (name, TreeInput::key(input));
+            *made.entry(key).or_insert_with(|| assemble::layer(&mut plan, input, below, subject, layers))
+        };
+        let rootfs = layer(&one.rootfs, ROOTFS, ROOTFS);
+        let manifest = layer(&one.manifest, "", MANIFEST);
         let parts = [(rootfs, "talosmith: rootfs"), (manifest, "talosmith: manifest.yaml")];
         images.push((assemble::image(&mut plan, &one.platform, &parts, &options), &one.platform));
     }
@@ -292,7 +298,19 @@ pub(super) fn take(
     let parsed = parse(reference)?;
     if let Reference::Directory(directory) = &parsed {
         let mut input = TreeInput::default();
-        input.add_directory(directory, "")?;
+        let part = directory.join(wanted);
+        // Of a large folder only what is wanted is read, unless a link leads there.
+        let direct = match (directory.canonicalize(), part.canonicalize()) {
+            (Ok(whole), Ok(found)) => found == whole.join(wanted) && found.is_dir(),
+            _ => false,
+        };
+        match direct && !wanted.is_empty() {
+            true => {
+                input.add(wanted, Entry::directory(), None, &part.display().to_string())?;
+                input.add_directory(&part, wanted)?;
+            }
+            false => input.add_directory(directory, "")?,
+        }
         return Ok((input, None));
     }
     let image = crate::image::Media::from(context).open(&parsed)?;

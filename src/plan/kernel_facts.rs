@@ -12,8 +12,8 @@ use crate::boot::Kernel;
 use crate::check::kernel::{KernelInput, Module};
 use crate::check::{self, Finding};
 use crate::image::Descriptor;
-use crate::kmod::{Machine, Verdict};
 use crate::kmod::depmod::KernelSymbols;
+use crate::kmod::{Machine, Verdict};
 use crate::pki::{Certificate, TrustedKeys};
 use crate::talos::{Architecture, Enforcement, SignatureConfig, Version};
 
@@ -138,7 +138,8 @@ pub fn add<'p>(plan: &mut Plan<'p>, content: &'p Content, digest: Digest, origin
         let Some(exports) = kernel.exports else { return Ok(outputs) };
         let mut list = String::new();
         for export in exports {
-            list += &format!("{:#010x}\t{}\tvmlinux\tEXPORT_SYMBOL\t\n", export.crc.unwrap_or(0), export.name);
+            list +=
+                &format!("{:#010x}\t{}\tvmlinux\tEXPORT_SYMBOL\t\n", export.crc.unwrap_or(0), export.name);
         }
         let mut writer = context.store.writer()?;
         std::io::Write::write_all(&mut writer, list.as_bytes()).at("write", "the cache")?;

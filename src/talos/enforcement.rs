@@ -42,9 +42,10 @@ impl Enforcement {
             _ => {}
         }
         match cmdline {
-            Some(line) => line.split_whitespace().find(|word| enforces(word)).map_or(Self::Nothing, |word| {
-                Self::Argument(word.to_owned())
-            }),
+            Some(line) => line
+                .split_whitespace()
+                .find(|word| enforces(word))
+                .map_or(Self::Nothing, |word| Self::Argument(word.to_owned())),
             None if signatures_enforced_by_build(talos) => Self::Nothing,
             None => Self::Argument("module.sig_enforce=1".to_owned()),
         }
@@ -69,7 +70,8 @@ fn enforces(word: &str) -> bool {
 
 /// What the kernel takes for true (lib/kstrtox.c, `kstrtobool`).
 fn is_true(value: &str) -> bool {
-    value.starts_with(['1', 'y', 'Y', 't', 'T']) || value.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("on"))
+    value.starts_with(['1', 'y', 'Y', 't', 'T'])
+        || value.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("on"))
 }
 
 impl fmt::Display for Enforcement {

@@ -70,7 +70,10 @@ mod tests {
         let without = KernelSymbols::parse(b"0x00000000\tprintk\tvmlinux\tEXPORT_SYMBOL\t\n").unwrap();
         assert_eq!(without.get(b"printk"), Some(None));
         let symbols = KernelSymbols::new([("a", Some(1)), ("b", None)]);
-        assert_eq!((symbols.get(b"a"), symbols.get(b"b"), symbols.get(b"c")), (Some(Some(1)), Some(None), None));
+        assert_eq!(
+            (symbols.get(b"a"), symbols.get(b"b"), symbols.get(b"c")),
+            (Some(Some(1)), Some(None), None)
+        );
         assert_eq!(symbols.get(b"__this_module"), Some(None));
         assert_eq!(KernelSymbols::parse(b"hello\n").unwrap_err(), NoSymbols);
     }

@@ -132,9 +132,7 @@ pub fn assemble(inputs: Checked<Inputs<'_>>, context: &Context) -> Result<Built,
     let facts = composers.iter().map(Facts::of).collect();
     let mut built = Built { written: Vec::new(), file: None, report, talos, facts };
     match &spec.output {
-        Output::Installer(outputs) => {
-            built.written = images(spec, context, &composers, outputs)?
-        }
+        Output::Installer(outputs) => built.written = images(spec, context, &composers, outputs)?,
         Output::Uki(path) | Output::Initramfs(path) | Output::Kernel(path) | Output::Cmdline(path) => {
             let one = composers.first().ok_or_else(|| Problem::usage("no platform is asked for"))?;
             file(spec, context, one, path)?;
@@ -294,12 +292,7 @@ fn assets_layer<'p>(
 }
 
 /// Makes the one file that is asked for.
-fn file(
-    spec: &InstallerSpec,
-    context: &Context,
-    composer: &Composer<'_>,
-    path: &Path,
-) -> Result<(), Error> {
+fn file(spec: &InstallerSpec, context: &Context, composer: &Composer<'_>, path: &Path) -> Result<(), Error> {
     let prepared = composer.prepared;
     let content = match &spec.output {
         Output::Cmdline(_) => Content::memory(prepared.cmdline.as_str().as_bytes()),

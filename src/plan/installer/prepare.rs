@@ -404,9 +404,8 @@ fn read_assets(
     let facts = kernel_facts::add(&mut plan, &kernel.content, kernel.digest, &kernel.origin);
     let base = steps::base(&mut plan, initramfs, folder);
     let with_modules = extensions.iter().filter(|one| one.rootfs.tree.get(modules_dir(&version)).is_some());
-    let verified: Vec<(&Extension, StepId)> = with_modules
-        .map(|one| (one, steps::verified(&mut plan, facts, one, talos, cmdline)))
-        .collect();
+    let verified: Vec<(&Extension, StepId)> =
+        with_modules.map(|one| (one, steps::verified(&mut plan, facts, one, talos, cmdline))).collect();
     let outputs = plan.run(context)?;
     let (facts, base) = (facts.outputs(&outputs)?, base.outputs(&outputs)?);
     let modules = folder.map(|_| flatten::tree(context, base, &initramfs.origin)).transpose()?;

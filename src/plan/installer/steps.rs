@@ -24,9 +24,9 @@ use crate::plan::squashfs::squashfs;
 use crate::plan::step::{Outputs, Step, StepId};
 use crate::plan::tree_input::TreeInput;
 use crate::talos::extension::{ROOTFS as ROOTFS_FOLDER, modules_dir};
-use crate::talos::installer::Asset;
 use crate::talos::initramfs::firmware_segment;
 use crate::talos::initramfs::overview::{Overview, ROOTFS};
+use crate::talos::installer::Asset;
 use crate::talos::modules_dep::{Input, ModulesDep};
 use crate::talos::version::{Feature, Tag};
 use crate::talos::{self, Cmdline, Enforcement};
@@ -91,7 +91,9 @@ pub(super) fn base<'p>(plan: &mut Plan<'p>, file: &'p File, folder: Option<&'sta
             (Some(folder), Some(content)) => {
                 let image = Image::open(content).map_err(|error| unusable(file, &error))?;
                 for folder in FIRMWARE {
-                    facts.firmware.extend(files_below(&image, folder).map_err(|error| unusable(file, &error))?);
+                    facts
+                        .firmware
+                        .extend(files_below(&image, folder).map_err(|error| unusable(file, &error))?);
                 }
                 packed_tree(context, |sink| {
                     let mut sink = |reader: &mut dyn Read, size: u64| without_code(reader, size, sink);
@@ -239,7 +241,10 @@ pub(super) fn modules_dep<'p>(plan: &mut Plan<'p>, prepared: &'p Prepared, epoch
     let step = Step::new("modules.dep", 2, prepared.platform.to_string(), run)
         .parameter("base", base)
         .parameter("extensions", keys.join("\n"))
-        .parameter("kernel", prepared.assets.get(Asset::Kernel).map(|kernel| kernel.digest.to_string()).unwrap_or_default())
+        .parameter(
+            "kernel",
+            prepared.assets.get(Asset::Kernel).map(|kernel| kernel.digest.to_string()).unwrap_or_default(),
+        )
         .parameter("firmware", prepared.firmware.key())
         .parameter("talos", prepared.talos.version())
         .parameter("epoch", epoch.seconds());
@@ -259,10 +264,12 @@ fn wishes(
     let modules = check::kernel::read(&member.rest.tree, folder, &keys, &context.workers)?;
     let base = prepared.initramfs.iter().flat_map(|base| &base.firmware).map(String::as_str);
     let own = prepared.firmware.tree.iter().map(|(path, _)| path);
-    let below = |path: &'_ str| FIRMWARE.iter().find_map(|folder| path.strip_prefix(folder)).map(str::to_owned);
+    let below =
+        |path: &'_ str| FIRMWARE.iter().find_map(|folder| path.strip_prefix(folder)).map(str::to_owned);
     let firmware: BTreeSet<String> = base.chain(own).filter_map(below).collect();
     // As the kernel looks for it: plain, and compressed where it was built for that.
-    let has = |path: &str| ["", ".zst", ".xz"].iter().any(|ending| firmware.contains(&format!("/{path}{ending}")));
+    let has =
+        |path: &str| ["", ".zst", ".xz"].iter().any(|ending| firmware.contains(&format!("/{path}{ending}")));
     Ok(check::kernel::wishes(&modules, &|name| made.names.contains(name), &has))
 }
 

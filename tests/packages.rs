@@ -27,7 +27,7 @@ const FINALIZE: &str =
 fn tree(world: &World) {
     world.write(
         "tree/Pkgfile",
-        "# syntax = example.com/bldr:v0.5.3\n\nformat: v1alpha2\nvars:\n  GREETING: hello\n",
+        "# syntax = example.com/bldr:v0.5.3\n\nformat: v1alpha2\nvars:\n  GREETING: hello\nlabels:\n  org.example.tree: acme\n",
     );
 }
 
@@ -74,6 +74,8 @@ fn the_guides_folder_is_built_as_it_is() {
     let words = ["extension", "tree/my-module/", "--build-arg", &image, "-o", "oci:out/{name}:{version}"];
     let said = world.ok(&words);
     assert!(said.starts_with("oci:out/my-module:1.2.3@sha256:"), "{said}");
+    let shown = world.json(&["inspect", "oci:out/my-module:1.2.3"]);
+    assert_eq!(shown["result"]["images"][0]["labels"]["org.example.tree"], "acme");
     let files = listed(&world, "oci:out/my-module:1.2.3");
     assert!(files.contains_key(&format!("rootfs/{}", kernel::module_path())), "{files:?}");
     assert!(files.contains_key("manifest.yaml") && !files.contains_key("pkg"), "{files:?}");
@@ -296,6 +298,30 @@ fn packages_depend_on_packages_and_their_tests_change_nothing() {
     world
         .run(&["extension", "tree", "--target", "tpo", "-o", "oci:x"])
         .failed(3, &["there is no package `tpo`", "did you mean `top`?"]);
+}
+
+#[test]
+fn steps_see_what_bldr_gives_them_and_a_bill_of_materials_is_written() {
+    let world = World::new();
+    tree(&world);
+    archive(&world, "http://127.0.0.1:1/unused", |text| text);
+    let files = world.path("files/acme.tar.gz").display().to_string();
+    archive(&world, &format!("file://{files}"), |text| {
+        text.replace(
+            "finalize:",
+            "        mkdir -p /rootfs/usr/local/share/spdx\n    env:\n      WORD: word\n    sbom:\n      outputPath: /rootfs/usr/local/share/spdx/acme.spdx.json\n      version: '1.0'\n      licenses: [MIT]\n  - install:\n      - echo $WORD $ARCH $TARGET $PKG_NAME > /rootfs/usr/local/seen\nfinalize:",
+        )
+    });
+    world.ok(&["extension", "tree/acme/", "-o", "oci:out", "--compression", "none"]);
+    let image = Image::open(&world.path("out"));
+    let files: BTreeMap<String, (u32, Vec<u8>)> = (0..2).flat_map(|layer| image.files(layer)).collect();
+    let text = |path: &str| String::from_utf8(files[path].1.clone()).unwrap();
+    assert_eq!(text("rootfs/usr/local/seen"), "word x86_64 x86_64-talos-linux-musl acme\n");
+    let bill: serde_json::Value =
+        serde_json::from_str(&text("rootfs/usr/local/share/spdx/acme.spdx.json")).unwrap();
+    assert_eq!(bill["packages"][0]["versionInfo"], "1.0");
+    assert!(bill["files"][0]["fileName"].as_str().unwrap().ends_with("acme.tar.gz"));
+    assert!(world.ok(&["packages", "tree"]).contains("acme  native"));
 }
 
 #[test]

@@ -76,12 +76,23 @@ impl Build {
         Self { architecture, arguments: BTreeMap::new() }
     }
 
-    /// The variables before those of the tree's own files.
-    ///
-    /// `CFLAGS` and `CXXFLAGS` are there and empty: their values are the compiler's affair, and a package
-    /// that compiles is not built here.
+    /// The variables before those of the tree's own files: what steps find in their environment, and the build
+    /// arguments.
     pub fn variables(&self) -> Variables {
-        const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+        let mut variables = self.environment();
+        for (name, value) in &self.arguments {
+            variables.set(format!("BUILD_ARG_{name}"), value);
+        }
+        variables
+    }
+
+    /// What steps find in their environment (bldr: internal/pkg/environment).
+    pub fn environment(&self) -> Variables {
+        const PATH: &str = "/bin:/usr/bin:/sbin:/usr/sbin";
+        let flags = match self.architecture {
+            Architecture::Amd64 => "-O2 -g0 -march=x86-64-v2 -mtune=generic",
+            Architecture::Arm64 => "-O2 -g0",
+        };
         let machine = self.architecture.machine();
         let triple = format!("{machine}-linux-musl");
         let mut variables = Variables::new();
@@ -94,13 +105,10 @@ impl Build {
             ("HOST", &triple),
             ("ARCH", machine),
             ("TARGET", &format!("{machine}-talos-linux-musl")),
-            ("CFLAGS", ""),
-            ("CXXFLAGS", ""),
+            ("CFLAGS", flags),
+            ("CXXFLAGS", flags),
         ] {
             variables.set(name, value);
-        }
-        for (name, value) in &self.arguments {
-            variables.set(format!("BUILD_ARG_{name}"), value);
         }
         variables
     }

@@ -11,6 +11,7 @@ use super::super::printer::Printer;
 use super::{check_outputs, print_written, references};
 use crate::archive::tree::normalise;
 use crate::bldr::buildkit;
+use crate::image::Medium;
 use crate::plan::extension::{ExtensionSpec, build};
 use crate::plan::packages::extensions::{build as build_packages, catalogue as write_catalogue};
 use crate::plan::packages::tree::is_package_folder;
@@ -20,12 +21,11 @@ use crate::talos::Version;
 pub(super) fn run(args: &Extension, options: &Options, printer: &Printer) -> Result<Outcome, Failure> {
     let spec = spec(args, options)?;
     if let Some(packages) = packages(args)? {
-        check_outputs(
-            &references(&args.catalogue, &spec.platforms[..1.min(spec.platforms.len())])?,
-            options,
-        )?;
-        let in_registry = |output: &String| output.starts_with("docker://") || !output.contains(':');
-        if !args.catalogue.is_empty() && args.push.is_empty() && !spec.outputs.iter().any(in_registry) {
+        let first = spec.platforms.get(..1).unwrap_or_default();
+        check_outputs(&references(&args.catalogue, first)?, options)?;
+        let written = references(&probed(&spec.outputs), &spec.platforms)?;
+        let pushed = written.iter().any(|output| output.medium() == Medium::Registry);
+        if !args.catalogue.is_empty() && !pushed {
             return Err(Failure::usage("a catalogue lists what is in a registry")
                 .hint(Some("push the extensions too: `--push HOST/USER`".to_owned())));
         }
@@ -46,6 +46,11 @@ pub(super) fn run(args: &Extension, options: &Options, printer: &Printer) -> Res
     });
     print_written("extension", &built.written, extra, printer)?;
     Ok(Outcome::Done)
+}
+
+/// Outputs with something in the place of names that are not known yet, so that they can be looked at.
+fn probed(outputs: &[String]) -> Vec<String> {
+    outputs.iter().map(|output| output.replace("{name}", "name").replace("{version}", "0")).collect()
 }
 
 /// The packages that are asked for, if it is packages.
@@ -126,8 +131,7 @@ fn spec(args: &Extension, options: &Options) -> Result<ExtensionSpec, Failure> {
         .iter()
         .map(|prefix| format!("docker://{}/{{name}}:{{version}}", prefix.trim_end_matches('/')));
     let outputs: Vec<String> = args.output.iter().cloned().chain(pushed).collect();
-    let named = |output: &String| output.replace("{name}", "name").replace("{version}", "0");
-    check_outputs(&references(&outputs.iter().map(named).collect::<Vec<_>>(), &platforms)?, options)?;
+    check_outputs(&references(&probed(&outputs), &platforms)?, options)?;
     Ok(ExtensionSpec {
         directory: args.directory.clone(),
         manifest: args.manifest.clone(),

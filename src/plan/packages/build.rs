@@ -15,7 +15,8 @@ use crate::archive::tree::{self, Entry, Kind, Tree};
 use crate::base::fsio::{Draft, FileError};
 use crate::base::{Content, Digest, Epoch, chain};
 use crate::bldr::buildkit::{Options, Request, client};
-use crate::bldr::pkgfile::{Dependency, Located, Origin, PKG_YAML, PKGFILE, Source};
+use crate::bldr::pkgfile::{Build, Dependency, Located, Origin, PKG_YAML, PKGFILE, Source};
+use crate::bldr::sbom::spdx;
 use crate::bldr::steps::{Environment, Keep, Program, Root, Shell, StepError, TestStep, run, test_step};
 use crate::image::Platform;
 use crate::plan::error::{Error, Problem};
@@ -24,16 +25,16 @@ use crate::plan::kernel::bundle::solved;
 use crate::plan::kernel::sources::Sources;
 use crate::plan::run::{Context, Plan};
 use crate::plan::tree_input::TreeInput;
+use crate::talos::Architecture;
 
 /// Where instructions run.
 const WORK: &str = "/tmp/build";
 /// Where the package's own files are.
 const FILES: &str = "/pkg";
+/// The mode of a file that BuildKit has fetched.
+const SOURCE_MODE: u32 = 0o600;
 /// Obstacles that are shown; the others are counted.
 const SHOWN: usize = 8;
-/// `PATH` of bldr's steps.
-const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
 /// A package that was built.
 #[derive(Debug)]
 pub struct Built {
@@ -67,6 +68,7 @@ pub struct Builder<'a> {
     sources: BTreeMap<String, Content>,
     kept: Arc<Kept>,
     delegate: Option<&'a Delegate>,
+    epoch: Epoch,
 }
 
 /// An image as a dependency names it: reference, platform, and what of it.
@@ -79,6 +81,7 @@ impl<'a> Builder<'a> {
         tree: &'a PackageTree,
         platform: &'a Platform,
         delegate: Option<&'a Delegate>,
+        epoch: Epoch,
     ) -> Result<Self, Error> {
         Ok(Self {
             context,
@@ -90,6 +93,7 @@ impl<'a> Builder<'a> {
             sources: BTreeMap::new(),
             kept: Arc::new(Kept::new(context)?),
             delegate,
+            epoch,
         })
     }
 
@@ -239,24 +243,26 @@ impl<'a> Builder<'a> {
         let files = located.files(&self.tree.files.tree).map_err(|error| wrong(&self.tree.root, &error))?;
         root.merge(&files, FILES).map_err(|source| Error::Tree { origin: file.clone(), source })?;
         let mut notes = Vec::new();
+        let architecture = Architecture::parse(&self.platform.architecture).unwrap_or(Architecture::Amd64);
+        // What a step adds is there in those behind it.
+        let mut environment = Build::new(architecture).environment();
+        environment.set("PKG_NAME", name);
         for (number, step) in located.package.steps.iter().enumerate() {
             for source in &step.sources {
                 let content = self.sources.get(&source.sha512);
                 let content =
                     content.ok_or_else(|| Error::Internal("a source was not fetched".to_owned()))?;
-                place(&mut root, &format!("{WORK}/{}", normal(&source.destination)), content)
+                place(&mut root, &format!("{WORK}/{}", normal(&source.destination)), SOURCE_MODE, content)
                     .map_err(|source| Error::Tree { origin: file.clone(), source })?;
             }
-            let mut variables: BTreeMap<String, String> =
-                step.env.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-            variables.insert("PKG_NAME".to_owned(), name.to_owned());
-            variables.entry("PATH".to_owned()).or_insert_with(|| SEARCH_PATH.to_owned());
+            environment.extend(&step.env);
+            let variables = environment.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
             let environment = Environment {
                 shell: Shell::of(&located.package.shell),
-                variables,
+                variables: variables.collect(),
                 directory: WORK.to_owned(),
                 mtime: 0,
-                machine: machine(self.platform).to_owned(),
+                machine: architecture.machine().to_owned(),
                 keep: &*self.kept,
                 workers: self.context.workers.clone(),
             };
@@ -271,6 +277,11 @@ impl<'a> Builder<'a> {
                     })?;
                     notes.extend(output.said.into_iter().map(|said| format!("{name}: {}", said.text)));
                 }
+            }
+            if let Some(sbom) = &step.sbom {
+                let text = Content::memory(spdx(&located.package, sbom, self.epoch).into_bytes());
+                place(&mut root, &sbom.output_path, 0o644, &text)
+                    .map_err(|source| Error::Tree { origin: file.clone(), source })?;
             }
             for instruction in &step.test {
                 for told in test_step(&instruction.text).unwrap_or_default() {
@@ -381,10 +392,9 @@ fn copy_into(root: &mut Root, tree: &Tree, from: &str, to: &str) -> Result<(), S
     merged(root, &part, folder)
 }
 
-fn place(root: &mut Root, path: &str, content: &Content) -> Result<(), crate::archive::TreeError> {
+fn place(root: &mut Root, path: &str, mode: u32, content: &Content) -> Result<(), crate::archive::TreeError> {
     let mut part = Tree::new();
-    // As BuildKit's HTTP source has it.
-    part.insert(tree::file_name(path), Entry::file(0o600, content.clone()))?;
+    part.insert(tree::file_name(path), Entry::file(mode, content.clone()))?;
     root.merge(&part, tree::parent(path).unwrap_or("/"))
 }
 
@@ -410,11 +420,6 @@ fn reference_of(image: &str) -> String {
 
 fn platform_of(text: &str) -> Result<Platform, Error> {
     text.parse().map_err(|_| Problem::new(format!("`{text}` is no platform")).into())
-}
-
-/// What `uname -m` prints there.
-fn machine(platform: &Platform) -> &'static str {
-    if platform.architecture == "arm64" { "aarch64" } else { "x86_64" }
 }
 
 /// Why a package is not built here.

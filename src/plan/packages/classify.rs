@@ -115,11 +115,6 @@ fn own(located: &Located) -> (Vec<Obstacle>, Vec<Obstacle>) {
         delegated.push(Obstacle { file: file.clone(), line: None, word: install.join(" "), why });
     }
     for step in steps {
-        if let Some(sbom) = &step.sbom {
-            let word = sbom.output_path.clone();
-            let why = "is a bill of materials, which bldr writes".to_owned();
-            delegated.push(Obstacle { file: file.clone(), line: None, word, why });
-        }
         for (_, instructions) in lists(step) {
             for instruction in instructions {
                 let obstacle = |line: u32, word: String, why: String| Obstacle {

@@ -57,12 +57,21 @@ pub fn build(
     let mut names = packages.targets.clone();
     let mut made: BTreeMap<String, Vec<(Platform, Arc<Built>)>> = BTreeMap::new();
     let mut versions: BTreeMap<String, String> = BTreeMap::new();
+    let mut labels = BTreeMap::new();
     for platform in &spec.platforms {
         let tree = read(packages, &root, files.clone(), platform)?;
         if names.is_empty() {
             names.push(tree.in_folder(&packages.folder)?);
         }
-        let mut builder = Builder::new(context, &tree, platform, packages.delegate.as_ref())?;
+        let own = tree.packages.pkgfile().into_iter().flat_map(|pkgfile| pkgfile.labels.iter());
+        labels.extend(own.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        let mut builder = Builder::new(
+            context,
+            &tree,
+            platform,
+            packages.delegate.as_ref(),
+            spec.epoch.unwrap_or_default(),
+        )?;
         for name in &names {
             let built = builder.build(name)?;
             made.entry(name.clone()).or_default().push((platform.clone(), built));
@@ -72,6 +81,9 @@ pub fn build(
             }
         }
     }
+    // The user's own win over the tree's.
+    labels.extend(spec.labels.clone());
+    let spec = &ExtensionSpec { labels, ..spec.clone() };
     let done = Mutex::new(BTreeMap::new());
     let one = |name: &String| -> Result<(), Error> {
         let made = made.get(name).map(Vec::as_slice).unwrap_or_default();

@@ -8,6 +8,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::rules::Code;
+use crate::archive::tree::join;
 use crate::base::Digest;
 use crate::base::units::count;
 
@@ -90,6 +91,15 @@ impl Finding {
     #[must_use]
     pub fn also_at(mut self, paths: Vec<String>) -> Self {
         self.also = paths;
+        self
+    }
+
+    /// The same with its paths below `folder`: rules look at a tree that lies somewhere in an image.
+    #[must_use]
+    pub fn within(mut self, folder: &str) -> Self {
+        for path in self.path.iter_mut().chain(&mut self.also) {
+            *path = join(folder, path);
+        }
         self
     }
 
@@ -245,6 +255,13 @@ mod tests {
         assert!(!Report::new(vec![Finding::new(Code::SetId, "")]).has_errors(&[]));
         let grave = Finding::new(Code::SetId, "").severity(Severity::Error);
         assert!(Report::new(vec![grave]).has_errors(&[]));
+    }
+
+    #[test]
+    fn all_paths_of_a_finding_move_below_a_folder() {
+        let finding = Finding::new(Code::HardLink, "").at("a").also_at(vec!["b/c".to_owned()]).within("x/y");
+        assert_eq!((finding.path.as_deref(), finding.also), (Some("x/y/a"), vec!["x/y/b/c".to_owned()]));
+        assert_eq!(Finding::new(Code::HardLink, "").within("x").path, None);
     }
 
     #[test]

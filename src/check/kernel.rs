@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
+use serde::{Deserialize, Serialize};
 
 use super::finding::{Finding, Severity};
 use super::modules::{CheckError, is_named_as_module};
@@ -97,14 +98,14 @@ pub fn modules(modules: &[Module], kernel: &KernelInput<'_>) -> Vec<Finding> {
     let mut found = Grouped::default();
     for module in modules {
         if let Some(said) = signature(module, kernel, some_are_signed) {
-            found.add(module, said);
+            found.add(&module.path, said);
         }
         if module.facts.machine != kernel.machine {
             let (expected, own) = (kernel.machine.to_string(), module.facts.machine.to_string());
             let said = Said::new(Code::ModuleMachine, "built for another machine").expected(expected, own);
-            found.add(module, said);
+            found.add(&module.path, said);
         } else if let Some(said) = version_magic(&module.facts, kernel) {
-            found.add(module, said);
+            found.add(&module.path, said);
         }
     }
     found.findings()
@@ -250,27 +251,46 @@ fn version_magic(facts: &ModuleFacts, kernel: &KernelInput<'_>) -> Option<Said> 
     Some(said.expected(format!("`{}`", expected.trim_end()), format!("`{}`", own.trim_end())))
 }
 
-/// What modules would like to have beside them. `has_module` knows names (with `_` for `-`), of modules and of
+/// What a module would like to have beside it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wishes {
+    /// The module's path.
+    pub path: String,
+    /// `softdep`, such as `pre: a b post: c`.
+    pub softdeps: Vec<String>,
+    /// Files below the folder of firmware.
+    pub firmware: Vec<String>,
+}
+
+impl Module {
+    /// What it would like to have.
+    pub fn wishes(&self) -> Wishes {
+        let ModuleFacts { softdeps, firmware, .. } = &self.facts;
+        Wishes { path: self.path.clone(), softdeps: softdeps.clone(), firmware: firmware.clone() }
+    }
+}
+
+/// Of what modules would like to have beside them, what is not there. `has_module` knows names (with `_` for `-`), of modules and of
 /// what is built in; `has_firmware` knows paths below the folder of firmware.
-pub fn wishes(
-    modules: &[Module],
+pub fn unfulfilled(
+    modules: &[Wishes],
     has_module: &dyn Fn(&str) -> bool,
     has_firmware: &dyn Fn(&str) -> bool,
 ) -> Vec<Finding> {
     let mut found = Grouped::default();
     for module in modules {
-        for soft in &module.facts.softdeps {
+        for soft in &module.softdeps {
             // `pre: a b post: c`
             let names = soft.split_whitespace().filter(|word| !word.ends_with(':'));
             for name in names.map(|name| name.replace('-', "_")).filter(|name| !has_module(name)) {
                 let what = format!("made to work with module `{name}`, which is not there");
-                found.add(module, Said::new(Code::SoftDependency, what));
+                found.add(&module.path, Said::new(Code::SoftDependency, what));
             }
         }
         // A pattern names files that nobody needs all of.
-        for path in module.facts.firmware.iter().filter(|path| !path.contains('*') && !has_firmware(path)) {
+        for path in module.firmware.iter().filter(|path| !path.contains('*') && !has_firmware(path)) {
             let what = format!("made to ask for firmware `{path}`, which is not there");
-            found.add(module, Said::new(Code::FirmwareMissing, what));
+            found.add(&module.path, Said::new(Code::FirmwareMissing, what));
         }
     }
     found.findings()
@@ -285,7 +305,7 @@ pub fn not_found(modules: &[Module], index: &str) -> Vec<Finding> {
     for module in modules.iter().filter(|module| !names.contains(&module.facts.name)) {
         let said = Said::new(Code::ModuleNotFound, "missing in the index of modules, `modules.dep`")
             .hint("build the installer again: its index was made without this extension");
-        found.add(module, said);
+        found.add(&module.path, said);
     }
     found.findings()
 }
@@ -326,8 +346,8 @@ impl Said {
 struct Grouped(BTreeMap<Said, Vec<String>>);
 
 impl Grouped {
-    fn add(&mut self, module: &Module, said: Said) {
-        self.0.entry(said).or_default().push(module.path.clone());
+    fn add(&mut self, path: &str, said: Said) {
+        self.0.entry(said).or_default().push(path.to_owned());
     }
 
     fn findings(self) -> Vec<Finding> {

@@ -128,7 +128,7 @@ fn wishes_are_told_where_nothing_fulfils_them() {
     one.facts.softdeps = vec!["pre: here not-here post: here".to_owned()];
     one.facts.firmware =
         vec!["acme/here.bin".to_owned(), "acme/gone.bin".to_owned(), "acme/*.bin".to_owned()];
-    let found = wishes(&[one], &|name| name == "here", &|path| path == "acme/here.bin");
+    let found = unfulfilled(&[one.wishes()], &|name| name == "here", &|path| path == "acme/here.bin");
     assert_eq!(
         messages(&found),
         [

@@ -128,21 +128,19 @@ impl Booted {
         let mut findings = self.base(context, talos)?;
         let layers: Vec<&Layer> = self.layers.iter().filter(|one| one.name != modules_dep::NAME).collect();
         let trees: Vec<(&str, &Tree)> = layers.iter().map(|one| (one.name.as_str(), &one.tree)).collect();
-        let mut of_layer = |layer: &Layer, finding: Finding| findings.push(within(&layer.image, finding));
+        let mut of_layer = |layer: &Layer, finding: Finding| findings.push(finding.within(&layer.image));
+        let modules = self.ground.read(context, &trees, talos)?;
         // Modules of another kernel's are a finding of their own, and stand in no index.
         if !trees.iter().any(|(_, tree)| other_release(tree, talos, &self.ground.kernel.release)) {
-            for (number, finding) in self.ground.judge(context, &trees, talos)? {
+            for (number, finding) in self.ground.judge(context, &trees, &modules, talos)? {
                 if let Some(layer) = layers.get(number) {
                     of_layer(layer, finding);
                 }
             }
         }
-        let folder = join(modules_dir(talos), &self.ground.kernel.release);
-        let index = self.index(&folder)?;
-        for layer in &layers {
-            // Nothing is hashed for keys that are not there.
-            let modules = kernel::read(&layer.tree, &folder, &Default::default(), &context.workers)?;
-            kernel::not_found(&modules, &index).into_iter().for_each(|finding| of_layer(layer, finding));
+        let index = self.index(&join(modules_dir(talos), &self.ground.kernel.release))?;
+        for (layer, modules) in layers.iter().zip(&modules) {
+            kernel::not_found(modules, &index).into_iter().for_each(|finding| of_layer(layer, finding));
         }
         findings.extend(kernel::not_enforced(&self.ground.enforcement(talos)));
         findings.extend(self.list());
@@ -178,7 +176,7 @@ impl Booted {
                 .hint("kernel and initramfs must be of one imager"),
             );
         }
-        Ok(findings.into_iter().map(|finding| within(ROOTFS, finding)).collect())
+        Ok(findings.into_iter().map(|finding| finding.within(ROOTFS)).collect())
     }
 
     /// The text of the index that the loader will see: that of the last layer that has one, or the base's.
@@ -233,13 +231,6 @@ impl Booted {
         });
         report.findings().to_vec()
     }
-}
-
-/// A finding with its paths in a squashfs image of the initramfs.
-fn within(image: &str, mut finding: Finding) -> Finding {
-    finding.path = finding.path.as_ref().map(|path| join(image, path));
-    finding.also.iter_mut().for_each(|path| *path = join(image, path));
-    finding
 }
 
 /// Whether there are modules, and none of them for this kernel.

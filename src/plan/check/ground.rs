@@ -138,39 +138,48 @@ impl Ground {
         Enforcement::of(self.kernel.signatures, talos, self.cmdline.as_deref())
     }
 
+    /// Reads and verifies the modules of each extension that this kernel looks for.
+    pub fn read(
+        &self,
+        context: &Context,
+        extensions: &[(&str, &Tree)],
+        talos: &Version,
+    ) -> Result<Vec<Vec<Module>>, Error> {
+        let folder = join(modules_dir(talos), &self.kernel.release);
+        let read = |(_, tree): &(&str, &Tree)| kernel::read(tree, &folder, &self.keys, &context.workers);
+        Ok(extensions.iter().map(read).collect::<Result<_, _>>()?)
+    }
+
     /// What the kernel makes of the modules of extensions, which lie above its own: their names and root file
-    /// systems, the last on top.
+    /// systems, the last on top, and their modules as [`Ground::read`] gives them.
     pub fn judge(
         &self,
         context: &Context,
         extensions: &[(&str, &Tree)],
+        modules: &[Vec<Module>],
         talos: &Version,
     ) -> Result<Vec<(usize, Finding)>, Error> {
         let folder = join(modules_dir(talos), &self.kernel.release);
         let enforcement = self.enforcement(talos);
         let mut findings = Vec::new();
-        let mut read: Vec<Vec<Module>> = Vec::new();
-        for (number, (_, tree)) in extensions.iter().enumerate() {
-            let modules = kernel::read(tree, &folder, &self.keys, &context.workers)?;
-            if let Some(input) = self.kernel.input(&self.keys, &enforcement) {
-                findings.extend(kernel::modules(&modules, &input).into_iter().map(|one| (number, one)));
+        if let Some(input) = self.kernel.input(&self.keys, &enforcement) {
+            for (number, modules) in modules.iter().enumerate() {
+                findings.extend(kernel::modules(modules, &input).into_iter().map(|one| (number, one)));
             }
-            read.push(modules);
         }
         let owner = |path: &str| (0..extensions.len()).rev().find(|number| has(extensions, *number, path));
         let (issues, names) = self.index(context, extensions, talos)?;
-        for mut finding in check::depmod::report(&issues).findings().to_vec() {
-            let place = |path: &String| join(&folder, path);
-            finding.path = finding.path.as_ref().map(place);
-            finding.also = finding.also.iter().map(place).collect();
+        for finding in check::depmod::report(&issues).findings() {
+            let finding = finding.clone().within(&folder);
             // Those of the kernel's own modules are nobody's here to mend.
             if let Some(number) = finding.path.as_deref().and_then(owner) {
                 findings.push((number, finding));
             }
         }
         if let Some(names) = names {
-            for (number, modules) in read.iter().enumerate() {
-                let wishes = kernel::wishes(modules, &|name| names.contains(name), &|path| {
+            for (number, modules) in modules.iter().enumerate() {
+                let wished: Vec<_> = modules.iter().map(Module::wishes).collect();
+                let wishes = kernel::unfulfilled(&wished, &|name| names.contains(name), &|path| {
                     self.firmware.as_ref().is_none_or(|own| own.contains(path))
                         || extensions.iter().any(|(_, tree)| has_firmware(tree, path))
                 });

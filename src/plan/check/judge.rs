@@ -103,11 +103,9 @@ fn extension(
     let other = check::installer::other_release(&subject.reference, &rootfs.tree, release, talos);
     let mut found: Vec<Finding> = other.into_iter().collect();
     if found.is_empty() {
-        found = ground.judge(context, &extensions, talos)?.into_iter().map(|(_, finding)| finding).collect();
-        for finding in &mut found {
-            finding.path = finding.path.as_ref().map(|path| format!("{ROOTFS}/{path}"));
-            finding.also.iter_mut().for_each(|path| *path = format!("{ROOTFS}/{path}"));
-        }
+        let modules = ground.read(context, &extensions, talos)?;
+        let judged = ground.judge(context, &extensions, &modules, talos)?;
+        found = judged.into_iter().map(|(_, finding)| finding.within(ROOTFS)).collect();
         if !found.is_empty() || has_modules(&subject.files, talos) {
             found.extend(check::kernel::not_enforced(&ground.enforcement(talos)));
         }

@@ -10,7 +10,6 @@ use super::super::run::Context;
 use super::super::stat_cache::StatCache;
 use super::super::tree_input::TreeInput;
 use crate::archive::Tree;
-use crate::archive::tree::join;
 use crate::base::fsio::At as _;
 use crate::base::{Epoch, chain};
 use crate::check::{self, Finding};
@@ -136,11 +135,8 @@ impl KernelInput {
         let made =
             depmod(&tree, &Options { search, kernel: self.symbols.as_ref(), of_kernel: None, workers })
                 .map_err(|error| Problem::new(chain(&error)))?;
-        for mut finding in check::depmod::report(&made.issues).findings().to_vec() {
-            finding.path = finding.path.as_ref().map(|path| join(&folder, path));
-            finding.also.iter_mut().for_each(|path| *path = join(&folder, path));
-            findings.push(finding);
-        }
+        let report = check::depmod::report(&made.issues);
+        findings.extend(report.findings().iter().map(|finding| finding.clone().within(&folder)));
         Ok(findings)
     }
 

@@ -6,6 +6,7 @@ use super::source::{Source, image_for};
 use crate::archive::TreeError;
 use crate::archive::tree::{Entry, join};
 use crate::base::{Content, Digest, Epoch};
+use crate::check::kernel::Wishes;
 use crate::check::{self, Code, ExtensionInput, Report};
 use crate::image::Platform;
 use crate::plan::check::wrong_kind;
@@ -38,6 +39,8 @@ pub(super) struct Extension {
     pub(super) root: Entry,
     /// The layers that the paths of its image came from.
     pub(super) layers: BTreeMap<String, Digest>,
+    /// What its modules would like to have beside them, where the kernel was asked.
+    pub(super) wishes: Vec<Wishes>,
     /// What the checks found.
     pub(super) report: Report,
     /// When it was made.
@@ -131,7 +134,16 @@ impl Extension {
         let mut rootfs = files.below(ROOTFS)?;
         extension::normalise(&mut rootfs.tree, true);
         let layers = files.layers;
-        Ok(Self { reference: reference.to_owned(), manifest, rootfs, root, layers, report, created })
+        Ok(Self {
+            reference: reference.to_owned(),
+            manifest,
+            rootfs,
+            root,
+            layers,
+            wishes: Vec::new(),
+            report,
+            created,
+        })
     }
 
     /// `name 1.0.0`, or how the user named it where the manifest says nothing.

@@ -10,7 +10,7 @@ use super::steps::{self, BaseFacts};
 use crate::archive::Tree;
 use crate::base::{Content, Epoch, chain};
 use crate::check::installer::{self as check, InstallerInput};
-use crate::check::kernel::{REPLACED, not_enforced};
+use crate::check::kernel::{REPLACED, Wishes, not_enforced};
 use crate::check::{Code, Finding, Report};
 use crate::image::Platform;
 use crate::kmod::depmod::KernelSymbols;
@@ -201,7 +201,7 @@ impl Prepared {
             let assets = assets.join().unwrap_or_else(|_| Err(Error::Internal("a thread has failed".into())));
             (assets, extensions)
         });
-        let (assets, extensions) = (assets?, extensions?);
+        let (assets, mut extensions) = (assets?, extensions?);
         let needed = needed(spec, &talos, architecture);
         for asset in &needed {
             assets.get(*asset)?;
@@ -213,7 +213,12 @@ impl Prepared {
             fits(&boot.kernel, assets.get(Asset::Kernel)?, architecture, needed.contains(&Asset::Stub))?;
         }
         let (kernel, symbols, initramfs, modules, verdicts) = match boot {
-            Some(BootFacts { kernel, symbols, initramfs, modules, verdicts }) => {
+            Some(BootFacts { kernel, symbols, initramfs, modules, verdicts, wishes }) => {
+                for (number, wishes) in wishes {
+                    if let Some(extension) = extensions.get_mut(number) {
+                        extension.wishes = wishes;
+                    }
+                }
                 (Some(kernel), symbols, Some(initramfs), modules, verdicts)
             }
             None => (None, None, None, None, Vec::new()),
@@ -363,6 +368,8 @@ struct BootFacts {
     modules: Option<TreeInput>,
     /// What the kernel makes of the extensions' modules.
     verdicts: Vec<Finding>,
+    /// What these would like to have beside them, by the number of the extension.
+    wishes: Vec<(usize, Vec<Wishes>)>,
 }
 
 /// Whether a kernel is for this architecture and, if it goes into a unified kernel image, can be started by
@@ -403,20 +410,24 @@ fn read_assets(
     let mut plan = Plan::new();
     let facts = kernel_facts::add(&mut plan, &kernel.content, kernel.digest, &kernel.origin);
     let base = steps::base(&mut plan, initramfs, folder);
-    let with_modules = extensions.iter().filter(|one| one.rootfs.tree.get(modules_dir(&version)).is_some());
-    let verified: Vec<(&Extension, StepId)> =
-        with_modules.map(|one| (one, steps::verified(&mut plan, facts, one, talos, cmdline))).collect();
+    let with_modules =
+        extensions.iter().enumerate().filter(|(_, one)| one.rootfs.tree.get(modules_dir(&version)).is_some());
+    let verified: Vec<(usize, &Extension, StepId)> = with_modules
+        .map(|(number, one)| (number, one, steps::verified(&mut plan, facts, one, talos, cmdline)))
+        .collect();
     let outputs = plan.run(context)?;
     let (facts, base) = (facts.outputs(&outputs)?, base.outputs(&outputs)?);
     let modules = folder.map(|_| flatten::tree(context, base, &initramfs.origin)).transpose()?;
     let kernel = kernel_facts::facts(facts)?;
-    let mut verdicts = Vec::new();
+    let (mut verdicts, mut wishes) = (Vec::new(), Vec::new());
     if !verified.is_empty() {
         let enforcement = Enforcement::of(kernel.signatures, &version, Some(cmdline.as_str()));
         verdicts.extend(not_enforced(&enforcement));
     }
-    for (extension, step) in verified {
-        let report: Report = steps::facts(step.outputs(&outputs)?, "report")?;
+    for (number, extension, step) in verified {
+        let verified = step.outputs(&outputs)?;
+        wishes.push((number, steps::facts(verified, "wishes")?));
+        let report: Report = steps::facts(verified, "report")?;
         let mut found = steps::in_rootfs(report.findings().to_vec(), &extension.reference);
         for finding in &mut found {
             finding.layer = finding.path.as_deref().and_then(|path| extension.layers.get(path)).copied();
@@ -429,5 +440,6 @@ fn read_assets(
         initramfs: steps::facts(base, "base")?,
         modules,
         verdicts,
+        wishes,
     }))
 }

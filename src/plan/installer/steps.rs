@@ -11,11 +11,11 @@ use crate::archive::squashfs::{self, Image, Options};
 use crate::archive::tree::{Entry, join};
 use crate::base::units::{count, size};
 use crate::base::{Activity, Content, Epoch, chain, json};
+use crate::check::kernel::Module;
 use crate::check::{self, Finding, Report};
 use crate::image::Descriptor;
 use crate::kmod::abridge;
 use crate::kmod::depmod::Issue;
-use crate::pki::TrustedKeys;
 use crate::plan::error::{Error, Problem};
 use crate::plan::flatten::{Sink, packed_tree};
 use crate::plan::kernel_facts;
@@ -56,9 +56,10 @@ pub(super) fn verified<'p>(
         };
         Ok(Outputs::default()
             .with_value("report", text(&Report::new(findings)))
+            .with_value("wishes", text(&modules.iter().map(Module::wishes).collect::<Vec<_>>()))
             .with_value("outcome", count(modules.len(), "module")))
     };
-    let step = Step::new("modules", 1, extension.name(), run)
+    let step = Step::new("modules", 2, extension.name(), run)
         .parameter("rootfs", extension.rootfs.key())
         .parameter("talos", talos.version())
         .parameter("cmdline", cmdline.as_str());
@@ -215,12 +216,11 @@ pub(super) fn modules_dep<'p>(plan: &mut Plan<'p>, prepared: &'p Prepared, epoch
         for finding in &mut findings {
             let owner = finding.path.as_deref().and_then(owner);
             finding.image = owner.map(|member| member.extension.reference.clone());
-            finding.path = finding.path.as_ref().map(|path| join(ROOTFS_FOLDER, &join(&folder, path)));
-            finding.also.iter_mut().for_each(|path| *path = join(ROOTFS_FOLDER, &join(&folder, path)));
         }
+        let place = join(ROOTFS_FOLDER, &folder);
+        let mut findings: Vec<Finding> = findings.into_iter().map(|finding| finding.within(&place)).collect();
         for member in &prepared.members {
-            let wishes = wishes(context, prepared, member, &made, &folder)?;
-            findings.extend(in_rootfs(wishes, &member.extension.reference));
+            findings.extend(in_rootfs(unfulfilled(prepared, member, &made), &member.extension.reference));
         }
         let report = Report::new(findings);
         let input = TreeInput::of(made.rootfs, BTreeMap::new());
@@ -252,16 +252,7 @@ pub(super) fn modules_dep<'p>(plan: &mut Plan<'p>, prepared: &'p Prepared, epoch
 }
 
 /// What the modules of an extension would like to have beside them, and neither base nor extensions have.
-fn wishes(
-    context: &Context,
-    prepared: &Prepared,
-    member: &Member,
-    made: &ModulesDep,
-    folder: &str,
-) -> Result<Vec<Finding>, Error> {
-    // Without keys nothing is verified: that was done before.
-    let keys = TrustedKeys::default();
-    let modules = check::kernel::read(&member.rest.tree, folder, &keys, &context.workers)?;
+fn unfulfilled(prepared: &Prepared, member: &Member, made: &ModulesDep) -> Vec<Finding> {
     let base = prepared.initramfs.iter().flat_map(|base| &base.firmware).map(String::as_str);
     let own = prepared.firmware.tree.iter().map(|(path, _)| path);
     let below =
@@ -270,17 +261,14 @@ fn wishes(
     // As the kernel looks for it: plain, and compressed where it was built for that.
     let has =
         |path: &str| ["", ".zst", ".xz"].iter().any(|ending| firmware.contains(&format!("/{path}{ending}")));
-    Ok(check::kernel::wishes(&modules, &|name| made.names.contains(name), &has))
+    check::kernel::unfulfilled(&member.extension.wishes, &|name| made.names.contains(name), &has)
 }
 
 /// Findings about the root file system of an extension, with the paths of its image.
-pub(super) fn in_rootfs(mut findings: Vec<Finding>, reference: &str) -> Vec<Finding> {
-    for finding in &mut findings {
-        finding.image = Some(reference.to_owned());
-        finding.path = finding.path.as_ref().map(|path| join(ROOTFS_FOLDER, path));
-        finding.also.iter_mut().for_each(|path| *path = join(ROOTFS_FOLDER, path));
-    }
-    findings
+pub(super) fn in_rootfs(findings: Vec<Finding>, reference: &str) -> Vec<Finding> {
+    let place =
+        |finding: Finding| Finding { image: Some(reference.to_owned()), ..finding.within(ROOTFS_FOLDER) };
+    findings.into_iter().map(place).collect()
 }
 
 /// Adds the step that compresses the firmware of all extensions.

@@ -27,7 +27,8 @@ pub(super) fn judge(verified: &Verified, context: &Context) -> Result<Report, Er
     let trees: Vec<(&str, &Tree)> =
         bundle.packages.iter().map(|(name, files)| (name.as_str(), &files.tree)).collect();
     let mut findings = Vec::new();
-    for (number, mut finding) in ground.judge(context, &trees, &talos)? {
+    let modules = ground.read(context, &trees, &talos)?;
+    for (number, mut finding) in ground.judge(context, &trees, &modules, &talos)? {
         let name = trees.get(number).map(|(name, _)| format!("{name} for {}", bundle.platform));
         finding.image = name;
         findings.push(finding);

@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 use super::finding::{Finding, Report, Severity};
 use super::rules::Code;
 use crate::archive::Tree;
-use crate::archive::tree::{Entry, join};
 use crate::base::Digest;
 use crate::base::units::count;
-use crate::talos::extension::modules_dir;
+use crate::talos::extension::{modules_dir, releases};
 use crate::talos::kind::Kind;
 use crate::talos::version::{Tag, Version};
 
@@ -164,9 +163,8 @@ fn same_paths(extensions: &[Member<'_>]) -> Vec<Finding> {
 /// Modules that this kernel will never look for, in the root file system of an extension.
 pub fn other_release(name: &str, rootfs: &Tree, release: &str, version: &Version) -> Option<Finding> {
     let folder = modules_dir(version);
-    let is_directory = |name: &&str| rootfs.get(&join(folder, name)).is_some_and(Entry::is_directory);
-    let releases: Vec<&str> = rootfs.children(folder).filter(is_directory).collect();
-    if releases.is_empty() || releases.contains(&release) {
+    let releases = releases(rootfs, folder);
+    if releases.is_empty() || releases.iter().any(|own| own == release) {
         return None;
     }
     let message = format!("the modules of extension `{name}` are for another kernel");

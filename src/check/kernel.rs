@@ -10,16 +10,14 @@ use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
 use serde::{Deserialize, Serialize};
 
 use super::finding::{Finding, Severity};
-use super::modules::{CheckError, is_named_as_module};
+use super::modules::CheckError;
 use super::rules::Code;
 use crate::archive::Tree;
 use crate::archive::tree::file_name;
 use crate::base::{Content, Workers};
-use crate::kmod::module::name_of_file;
+use crate::kmod::module::{is_named_as_module, name_of_file};
 use crate::kmod::signature::verify;
-use crate::kmod::{
-    Compression, Machine, ModuleError, ModuleFacts, SignatureState, UnpackError, Verdict, unpack,
-};
+use crate::kmod::{Machine, ModuleError, ModuleFacts, SignatureState, UnpackError, Verdict, plain};
 use crate::pki::{Cause, SignerId, TrustedKeys};
 use crate::talos::Enforcement;
 
@@ -72,16 +70,10 @@ pub fn read(
 }
 
 fn read_one(path: &str, content: &Content, keys: &TrustedKeys) -> std::io::Result<Option<Module>> {
-    let plain = match Compression::of_content(content)? {
-        None => content.clone(),
-        Some(_) => {
-            let mut bytes = Vec::new();
-            match unpack(content, &mut bytes) {
-                Ok(_) => Content::memory(bytes),
-                Err(UnpackError::Read(error)) => return Err(error),
-                Err(_) => return Ok(None),
-            }
-        }
+    let plain = match plain(content) {
+        Ok(plain) => plain,
+        Err(UnpackError::Read(error)) => return Err(error),
+        Err(_) => return Ok(None),
     };
     let facts = match ModuleFacts::read(&plain, file_name(path)) {
         Ok(facts) => facts,

@@ -13,6 +13,7 @@ use super::rules::Code;
 use crate::archive::Tree;
 use crate::archive::tree::{file_name, join};
 use crate::base::Content;
+use crate::kmod::module::is_named_as_module;
 use crate::kmod::{Compression, Machine, ModuleError, ModuleFacts, NotAModule, SignatureState};
 
 /// A file that is named like a module.
@@ -78,10 +79,6 @@ pub fn read_modules(tree: &Tree, folder: &str) -> Result<Vec<ModuleFile>, CheckE
         });
     }
     Ok(modules)
-}
-
-pub(super) fn is_named_as_module(path: &str) -> bool {
-    [".ko", ".ko.zst", ".ko.xz", ".ko.gz"].iter().any(|ending| path.ends_with(ending))
 }
 
 fn read(content: &Content, file_name: &str) -> io::Result<Form> {

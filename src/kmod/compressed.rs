@@ -3,6 +3,7 @@
 //! The magic bytes decide, never the name. Unpacking streams into a writer and stops at
 //! [`UNPACKED_MAX`]; what the codecs hold in memory is limited as well.
 
+use std::borrow::Cow;
 use std::io::{self, Read, Write};
 
 use crate::archive::compress::{Codec, decoder_of};
@@ -79,6 +80,16 @@ pub enum UnpackError {
     /// What was unpacked cannot be written.
     #[error("the unpacked module cannot be written")]
     Write(#[source] io::Error),
+}
+
+/// The plain bytes of a module: its own or, if it is compressed, unpacked in memory.
+pub fn plain(content: &Content) -> Result<Cow<'_, Content>, UnpackError> {
+    if Compression::of_content(content).map_err(UnpackError::Read)?.is_none() {
+        return Ok(Cow::Borrowed(content));
+    }
+    let mut bytes = Vec::new();
+    unpack(content, &mut bytes)?;
+    Ok(Cow::Owned(Content::memory(bytes)))
 }
 
 /// Unpacks `content` into `out`; gives the number of bytes written. Concatenated streams, which all

@@ -21,7 +21,7 @@ pub mod signature;
 pub mod symbols;
 
 pub use abridge::abridge;
-pub use compressed::{Compression, UnpackError, unpack};
+pub use compressed::{Compression, UnpackError, plain, unpack};
 pub use depmod::{Depmod, DepmodError, Options, depmod};
 pub use elf::{Elf, Machine, ModuleError, NotAModule};
 pub use module::{ModuleFacts, SignatureState, SignatureTrailer};

@@ -144,6 +144,15 @@ impl ModuleFacts {
     }
 }
 
+/// The endings of modules' names. kmod takes the compressed ones that it was built for; Debian's,
+/// for one, was built without gzip.
+pub const ENDINGS: [&str; 4] = [".ko", ".ko.gz", ".ko.xz", ".ko.zst"];
+
+/// Whether a file is named as a module, be it compressed.
+pub fn is_named_as_module(path: &str) -> bool {
+    ENDINGS.iter().any(|ending| path.ends_with(ending))
+}
+
 /// The name of the module in a file: up to the first dot, with `_` for `-` (kmod:
 /// `path_to_modname`).
 pub fn name_of_file(file_name: &str) -> String {

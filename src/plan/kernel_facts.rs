@@ -7,7 +7,7 @@ use super::run::{Context, Plan};
 use super::step::{Outputs, Step, StepId};
 use crate::archive::{Tree, compress, squashfs};
 use crate::base::fsio::At as _;
-use crate::base::{Activity, Content, Digest, chain, digest, json};
+use crate::base::{Activity, Content, Digest, chain, digest};
 use crate::boot::Kernel;
 use crate::check::kernel::{KernelInput, Module};
 use crate::check::{self, Finding};
@@ -133,17 +133,14 @@ pub fn add<'p>(plan: &mut Plan<'p>, content: &'p Content, digest: Digest, origin
             Problem::new(format!("the kernel {origin} cannot be used")).detail(chain(&error))
         })?;
         let facts = KernelFacts::of(&kernel);
-        let text = String::from_utf8_lossy(&json::to_vec(&facts)).into_owned();
-        let outputs = Outputs::default().with_value("kernel", text).with_value("outcome", facts.release);
+        let outputs = Outputs::default().with_facts("kernel", &facts).with_value("outcome", facts.release);
         let Some(exports) = kernel.exports else { return Ok(outputs) };
         let mut list = String::new();
         for export in exports {
             list +=
                 &format!("{:#010x}\t{}\tvmlinux\tEXPORT_SYMBOL\t\n", export.crc.unwrap_or(0), export.name);
         }
-        let mut writer = context.store.writer()?;
-        std::io::Write::write_all(&mut writer, list.as_bytes()).at("write", "the cache")?;
-        let (digest, content) = writer.finish()?;
+        let (digest, content) = context.store.put(list.as_bytes())?;
         Ok(outputs.with_blob(SYMBOLS, Descriptor::new("text/plain", digest, content.len())))
     };
     plan.add(Step::new("kernel", 3, origin, run).parameter("kernel", digest).total(content.len()))
@@ -151,8 +148,7 @@ pub fn add<'p>(plan: &mut Plan<'p>, content: &'p Content, digest: Digest, origin
 
 /// What the step found.
 pub fn facts(outputs: &Outputs) -> Result<KernelFacts, Error> {
-    serde_json::from_str(outputs.value("kernel")?)
-        .map_err(|error| Error::Internal(format!("what a step found does not read back: {error}")))
+    outputs.facts("kernel")
 }
 
 /// The symbols that the kernel exports, where they were found in it.

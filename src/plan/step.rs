@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::error::Error;
@@ -42,6 +43,18 @@ impl Outputs {
             .get(name)
             .map(String::as_str)
             .ok_or_else(|| Error::Internal(format!("a step gave no `{name}`")))
+    }
+
+    /// What a step has found, as it was kept by [`Outputs::with_facts`].
+    pub fn facts<T: DeserializeOwned>(&self, name: &str) -> Result<T, Error> {
+        serde_json::from_str(self.value(name)?)
+            .map_err(|error| Error::Internal(format!("what a step found does not read back: {error}")))
+    }
+
+    /// Keeps what a step has found, as JSON.
+    #[must_use]
+    pub fn with_facts(self, name: &str, facts: &impl Serialize) -> Self {
+        self.with_value(name, String::from_utf8_lossy(&json::to_vec(facts)))
     }
 
     /// Adds a blob.

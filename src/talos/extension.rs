@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::version::{Feature, Version};
-use crate::archive::tree::{self, Kind, Tree};
+use crate::archive::tree::{self, Entry, Kind, Tree};
 
 /// The directory of an image below which its files lie.
 pub const ROOTFS: &str = "rootfs";
@@ -18,14 +18,27 @@ pub const SELINUX: &str = "security.selinux";
 /// The suffixes of modules that Talos' loader cannot load as they are.
 const COMPRESSED: [&str; 3] = [".ko.zst", ".ko.xz", ".ko.gz"];
 
-/// Where kernel modules lie in a rootfs: `usr/lib/modules`, before Talos 1.10 `lib/modules`.
+/// Where kernel modules lie in a rootfs: since Talos 1.10, and before.
+pub const MODULES: [&str; 2] = ["usr/lib/modules", "lib/modules"];
+/// Where firmware lies in a rootfs: since Talos 1.10, and before.
+pub const FIRMWARE: [&str; 2] = ["usr/lib/firmware", "lib/firmware"];
+
+/// Where kernel modules lie in a rootfs of this version.
 pub fn modules_dir(version: &Version) -> &'static str {
-    if version.has(Feature::UsrMerge) { "usr/lib/modules" } else { "lib/modules" }
+    let [new, old] = MODULES;
+    if version.has(Feature::UsrMerge) { new } else { old }
 }
 
-/// Where firmware lies in a rootfs.
+/// Where firmware lies in a rootfs of this version.
 pub fn firmware_dir(version: &Version) -> &'static str {
-    if version.has(Feature::UsrMerge) { "usr/lib/firmware" } else { "lib/firmware" }
+    let [new, old] = FIRMWARE;
+    if version.has(Feature::UsrMerge) { new } else { old }
+}
+
+/// The releases of kernels that a folder of modules has a directory for.
+pub fn releases(tree: &Tree, folder: &str) -> Vec<String> {
+    let is_directory = |name: &&str| tree.get(&tree::join(folder, name)).is_some_and(Entry::is_directory);
+    tree.children(folder).filter(is_directory).map(str::to_owned).collect()
 }
 
 /// Where a module of the user's own goes: below `extras/`, which `depmod` prefers to the kernel's own.
@@ -42,7 +55,7 @@ pub fn uncompressed_name(path: &str) -> Option<&str> {
 
 /// Whether a path of a rootfs lies in the modules' folder of any Talos version.
 pub fn is_in_modules_dir(path: &str) -> bool {
-    ["usr/lib/modules", "lib/modules"].iter().any(|folder| tree::is_below(path, folder))
+    MODULES.iter().any(|folder| tree::is_below(path, folder))
 }
 
 /// Turns hard links into files of their own. Returns the links whose target is no file.

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use super::extension::modules_dir;
+use super::extension::{modules_dir, releases};
 use super::manifest::{MANIFEST_VERSION, Manifest};
 use super::version::Version;
 use crate::archive::tree::{Entry, Kind, file_name, join};
@@ -166,12 +166,6 @@ fn combined(input: &Input<'_>) -> Result<(Tree, String), ModulesDepError> {
         lay(&mut modules, tree, &join(folder, &release), name)?;
     }
     Ok((modules, release))
-}
-
-/// The directories in the folder of modules.
-fn releases(tree: &Tree, folder: &str) -> Vec<String> {
-    let is_directory = |name: &&str| tree.get(&join(folder, name)).is_some_and(Entry::is_directory);
-    tree.children(folder).filter(is_directory).map(str::to_owned).collect()
 }
 
 /// Lays what is below `folder` of `tree` over `modules`, as a layer of a file system lies on another.

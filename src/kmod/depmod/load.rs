@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::select::Found;
 use crate::base::{Content, Workers};
-use crate::kmod::compressed::{Compression, UnpackError, unpack};
+use crate::kmod::compressed::{UnpackError, plain};
 use crate::kmod::elf::{Elf, ModuleError};
 use crate::kmod::module::{Info, MODINFO_MAX};
 use crate::kmod::symbols::Symbols;
@@ -65,9 +65,10 @@ impl Loaded {
     pub fn read(found: &Found) -> Result<Self, LoadError> {
         let Found { path, name, content } = found;
         let error = |source| LoadError { path: path.clone(), source };
-        let read = match Compression::of_content(content).map_err(error)? {
-            Some(_) => unpacked(content).map_err(error)?.and_then(|content| facts(&content)),
-            None => facts(content),
+        let read = match plain(content) {
+            Ok(content) => facts(&content),
+            Err(UnpackError::Read(source)) => return Err(error(source)),
+            Err(why) => Err(Unfit::NoModule(crate::base::chain(&why))),
         };
         let (symbols, info, problem) = match read {
             Ok((symbols, info)) => (symbols, info, None),
@@ -97,15 +98,6 @@ impl From<ModuleError> for Unfit {
             ModuleError::NotAModule { why } => Self::NoModule(why.to_string()),
             ModuleError::Read(error) => Self::Unreadable(error),
         }
-    }
-}
-
-fn unpacked(content: &Content) -> io::Result<Result<Content, Unfit>> {
-    let mut bytes = Vec::new();
-    match unpack(content, &mut bytes) {
-        Ok(_) => Ok(Ok(Content::memory(bytes))),
-        Err(UnpackError::Read(error)) => Err(error),
-        Err(error) => Ok(Err(Unfit::NoModule(crate::base::chain(&error)))),
     }
 }
 

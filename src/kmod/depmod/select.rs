@@ -5,11 +5,8 @@ use std::collections::HashMap;
 use crate::archive::Tree;
 use crate::archive::tree::{Kind, file_name, resolve_symlink};
 use crate::base::Content;
-use crate::kmod::module::name_of_file;
+use crate::kmod::module::{ENDINGS, name_of_file};
 
-/// The endings of modules' names. kmod takes the compressed ones that it was built for; Debian's,
-/// for one, was built without gzip.
-const ENDINGS: [&str; 4] = [".ko", ".ko.gz", ".ko.xz", ".ko.zst"];
 /// Links of the kernel's packages to its source: nothing in them is a module of the tree.
 const NOT_SEARCHED: [&str; 2] = ["build", "source"];
 /// Links of links that are followed; Linux follows 40.

@@ -6,7 +6,7 @@ use std::io::{self, Read};
 
 use super::super::boot_files::{BootFiles, talos_of};
 use super::super::error::{Error, Problem};
-use super::super::installer::VERSION_LABEL;
+use super::super::installer::version_label;
 use super::super::run::Context;
 use super::super::subject::Subject;
 use super::ground::Ground;
@@ -19,16 +19,12 @@ use crate::check::installer::{Codecs, InstallerInput, Member, installer};
 use crate::check::kernel;
 use crate::check::{Code, Finding};
 use crate::talos::Tag;
-use crate::talos::extension::modules_dir;
+use crate::talos::extension::{FIRMWARE, MODULES, modules_dir};
 use crate::talos::initramfs::Overview;
 use crate::talos::initramfs::overview::ROOTFS;
 use crate::talos::modules_dep;
 use crate::talos::version::Version;
 
-/// Where firmware lies: since Talos 1.10, and before.
-pub(super) const FIRMWARE: [&str; 2] = ["usr/lib/firmware", "lib/firmware"];
-/// Where modules lie: since Talos 1.10, and before.
-pub(super) const MODULES: [&str; 2] = ["usr/lib/modules", "lib/modules"];
 /// The most bytes of an index of modules that are read; that of all of Debian's has 800 kB.
 const INDEX_MAX: u64 = 64 << 20;
 
@@ -62,8 +58,7 @@ pub struct Booted {
 
 /// The Talos version that an image says it is of.
 pub(super) fn label_of(subject: &Subject) -> Option<String> {
-    let label = subject.image.as_ref()?.config.label(VERSION_LABEL)?;
-    (!label.is_empty()).then(|| label.to_owned())
+    version_label(&subject.image.as_ref()?.config)
 }
 
 /// Unpacks what boots. `talos` is the version that the image says it is of.

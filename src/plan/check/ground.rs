@@ -21,7 +21,7 @@ use crate::check::{self, Finding};
 use crate::image::{Platform, Reference};
 use crate::kmod::depmod::{Issue, KernelSymbols, Options, Search, depmod};
 use crate::pki::TrustedKeys;
-use crate::talos::extension::modules_dir;
+use crate::talos::extension::{FIRMWARE, MODULES, modules_dir};
 use crate::talos::version::{Architecture, Version};
 use crate::talos::{Enforcement, modules_dep};
 
@@ -239,7 +239,7 @@ impl Ground {
 /// The folder of modules of a kernel image, at both places: that of Talos since 1.10, and the one before. Which
 /// of them the image has says nothing of where its modules will lie.
 fn in_both_places(tree: Tree) -> Result<Tree, TreeError> {
-    let [new, old] = booted::MODULES;
+    let [new, old] = MODULES;
     let (from, to) = if tree.children(new).next().is_some() { (new, old) } else { (old, new) };
     let mut both = Tree::new();
     for (path, entry) in tree.below(from).filter(|(path, _)| *path != from) {
@@ -260,7 +260,7 @@ fn has(extensions: &[(&str, &Tree)], number: usize, path: &str) -> bool {
 
 /// Whether a root file system has firmware of this name, plain or compressed.
 fn has_firmware(tree: &Tree, path: &str) -> bool {
-    booted::FIRMWARE.iter().any(|folder| {
+    FIRMWARE.iter().any(|folder| {
         ["", ".zst", ".xz"].iter().any(|ending| tree.get(&join(folder, &format!("{path}{ending}"))).is_some())
     })
 }

@@ -19,13 +19,13 @@ use crate::archive::compress::{Codec, OneStream};
 use crate::archive::squashfs::{self, Help, Image, Rewritten};
 use crate::base::fsio::At as _;
 use crate::base::units::size;
-use crate::base::{Activity, Content, chain, json};
+use crate::base::{Activity, Content, chain};
 use crate::check::{self, Report, Severity};
 use crate::image::Descriptor;
 use crate::kmod::{UnpackError, unpack};
-use crate::talos::custom_imager::kernel::MODULES;
 use crate::talos::custom_imager::modules::{Input, SymbolList};
 use crate::talos::custom_imager::{Exchanged, Initramfs, KernelFiles, ModulesError, exchange};
+use crate::talos::extension::MODULES;
 
 /// Modules that are named in a warning; the others are counted.
 const NAMED: usize = 12;
@@ -129,10 +129,9 @@ pub fn exchanged<'p>(plan: &mut Plan<'p>, part: Part<'p>, unpacked: StepId, allo
         let descriptor = Descriptor::new(MEDIA_TYPE, digest, done.image.size);
         verify::rootfs(context, &image, &context.blob(&descriptor)?, made.folder, &made.tree)?;
         let exchange = Exchange::of(&part, made, done, &report);
-        let exchange = String::from_utf8_lossy(&json::to_vec(&exchange)).into_owned();
         Ok(Outputs::default()
             .with_blob("rootfs", descriptor)
-            .with_value("exchange", exchange)
+            .with_facts("exchange", &exchange)
             .with_value("outcome", format!("{}, {} of it copied", size(done.image.size), size(done.copied))))
     };
     let step = Step::new("rootfs", 2, format!("{} {}", part.architecture(), part.kernel.kernel.release), run)
@@ -175,8 +174,7 @@ fn modules(
 
 /// What that step gave to be told.
 pub fn told(outputs: &Outputs) -> Result<Exchange, Error> {
-    serde_json::from_str(outputs.value("exchange")?)
-        .map_err(|error| Error::Internal(format!("what a step recorded does not read back: {error}")))
+    outputs.facts("exchange")
 }
 
 /// The folder of modules of an image, without contents.

@@ -7,6 +7,7 @@ use super::source::{Source, image_for_or_any};
 use crate::archive::tree::join;
 use crate::base::{Content, Digest, Epoch};
 use crate::image::Platform;
+use crate::image::config::ConfigFile;
 use crate::plan::check::wrong_kind;
 use crate::plan::error::{Error, Problem};
 use crate::plan::flatten;
@@ -18,7 +19,12 @@ use crate::talos::kind::Kind;
 use crate::talos::version::Architecture;
 
 /// The label with the Talos version that imager and installer images carry.
-pub(in crate::plan) const VERSION_LABEL: &str = "alpha.talos.dev/version";
+pub(super) const VERSION_LABEL: &str = "alpha.talos.dev/version";
+
+/// The Talos version that an image says it is of.
+pub(in crate::plan) fn version_label(config: &ConfigFile) -> Option<String> {
+    config.label(VERSION_LABEL).filter(|label| !label.is_empty()).map(str::to_owned)
+}
 
 /// A boot asset on disk.
 #[derive(Debug, Clone)]

@@ -115,7 +115,7 @@ fn indexed(context: &Context, platforms: &[Prepared], epoch: Epoch) -> Result<Re
     let outputs = plan.run(context)?;
     let mut all = Report::default();
     for step in steps {
-        all = all.and(steps::facts(step.outputs(&outputs)?, "report")?);
+        all = all.and(step.outputs(&outputs)?.facts("report")?);
     }
     Ok(all)
 }

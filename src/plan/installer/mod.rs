@@ -33,7 +33,7 @@ pub mod spec;
 mod steps;
 
 pub use assets::AssetFiles;
-pub(super) use assets::VERSION_LABEL;
+pub(super) use assets::version_label;
 pub use build::{Built, Inputs, assemble, build, check};
 pub use packed::pack;
 pub use prepare::version_of;

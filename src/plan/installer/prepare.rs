@@ -1,6 +1,6 @@
 //! All that an installer of one platform is made of, taken out and checked.
 
-use super::assets::{Assets, File, VERSION_LABEL};
+use super::assets::{Assets, File, VERSION_LABEL, version_label};
 use super::base::Base;
 use super::extension::Extension;
 use super::overlay;
@@ -97,7 +97,7 @@ fn label((source, _): &(Source, String), platform: &Platform) -> Result<Option<S
         Source::Folder(_) | Source::Files(_) => Ok(None),
         Source::Image(image) => {
             let one = image_for_or_any(image, platform)?;
-            Ok(one.config.label(VERSION_LABEL).filter(|label| !label.is_empty()).map(str::to_owned))
+            Ok(version_label(&one.config))
         }
     }
 }
@@ -426,8 +426,8 @@ fn read_assets(
     }
     for (number, extension, step) in verified {
         let verified = step.outputs(&outputs)?;
-        wishes.push((number, steps::facts(verified, "wishes")?));
-        let report: Report = steps::facts(verified, "report")?;
+        wishes.push((number, verified.facts("wishes")?));
+        let report: Report = verified.facts("report")?;
         let mut found = steps::in_rootfs(report.findings().to_vec(), &extension.reference);
         for finding in &mut found {
             finding.layer = finding.path.as_deref().and_then(|path| extension.layers.get(path)).copied();
@@ -437,7 +437,7 @@ fn read_assets(
     Ok(Some(BootFacts {
         kernel,
         symbols: folder.map(|_| kernel_facts::symbols(context, facts)).transpose()?.flatten(),
-        initramfs: steps::facts(base, "base")?,
+        initramfs: base.facts("base")?,
         modules,
         verdicts,
         wishes,

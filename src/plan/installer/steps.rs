@@ -10,7 +10,7 @@ use crate::archive::Tree;
 use crate::archive::squashfs::{self, Image, Options};
 use crate::archive::tree::{Entry, join};
 use crate::base::units::{count, size};
-use crate::base::{Activity, Content, Epoch, chain, json};
+use crate::base::{Activity, Content, Epoch, chain};
 use crate::check::kernel::Module;
 use crate::check::{self, Finding, Report};
 use crate::image::Descriptor;
@@ -23,7 +23,7 @@ use crate::plan::run::{Context, Plan};
 use crate::plan::squashfs::squashfs;
 use crate::plan::step::{Outputs, Step, StepId};
 use crate::plan::tree_input::TreeInput;
-use crate::talos::extension::{ROOTFS as ROOTFS_FOLDER, modules_dir};
+use crate::talos::extension::{FIRMWARE, ROOTFS as ROOTFS_FOLDER, modules_dir};
 use crate::talos::initramfs::firmware_segment;
 use crate::talos::initramfs::overview::{Overview, ROOTFS};
 use crate::talos::installer::Asset;
@@ -55,8 +55,8 @@ pub(super) fn verified<'p>(
             None => Vec::new(),
         };
         Ok(Outputs::default()
-            .with_value("report", text(&Report::new(findings)))
-            .with_value("wishes", text(&modules.iter().map(Module::wishes).collect::<Vec<_>>()))
+            .with_facts("report", &Report::new(findings))
+            .with_facts("wishes", &modules.iter().map(Module::wishes).collect::<Vec<_>>())
             .with_value("outcome", count(modules.len(), "module")))
     };
     let step = Step::new("modules", 2, extension.name(), run)
@@ -105,7 +105,7 @@ pub(super) fn base<'p>(plan: &mut Plan<'p>, file: &'p File, folder: Option<&'sta
             }
             _ => Outputs::default(),
         };
-        Ok(outputs.with_value("base", text(&facts)))
+        Ok(outputs.with_facts("base", &facts))
     };
     let step = Step::new("initramfs", 3, file.origin.as_str(), run);
     plan.add(
@@ -141,9 +141,6 @@ pub(super) struct BaseFacts {
     pub(super) firmware: Vec<String>,
 }
 
-/// Where firmware lies: since Talos 1.10, and before.
-const FIRMWARE: [&str; 2] = ["usr/lib/firmware", "lib/firmware"];
-
 /// Paths of what is no folder below `folder`; none if there is no such folder.
 fn files_below(image: &Image, folder: &str) -> Result<Vec<String>, squashfs::ReadError> {
     match image.list(folder) {
@@ -164,17 +161,6 @@ fn no_rootfs(file: &File) -> Error {
     Problem::new(format!("the initramfs {} is none of Talos: it has no `{ROOTFS}`", file.origin))
         .hint("the imager image holds Talos' own as `usr/install/<arch>/initramfs.xz`")
         .into()
-}
-
-/// Facts as a step's value.
-fn text(facts: &impl serde::Serialize) -> String {
-    String::from_utf8_lossy(&json::to_vec(facts)).into_owned()
-}
-
-/// Facts that a step gave.
-pub(super) fn facts<T: serde::de::DeserializeOwned>(outputs: &Outputs, name: &str) -> Result<T, Error> {
-    serde_json::from_str(outputs.value(name)?)
-        .map_err(|error| Error::Internal(format!("what a step found does not read back: {error}")))
 }
 
 /// What layers are compressed with, and the segments that hold them.
@@ -229,7 +215,7 @@ pub(super) fn modules_dep<'p>(plan: &mut Plan<'p>, prepared: &'p Prepared, epoch
         Ok(Outputs::default()
             .with_blob("squashfs", Descriptor::new(BYTES, digest, size))
             .with_value("manifest", made.manifest.to_yaml())
-            .with_value("report", text(&report))
+            .with_facts("report", &report)
             .with_value("outcome", made.release))
     };
     let keys: Vec<String> = prepared

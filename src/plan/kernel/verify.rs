@@ -13,12 +13,14 @@ use crate::archive::tree::is_below;
 use crate::base::units::count;
 use crate::base::{Content, Digest, chain};
 use crate::boot::{Kernel, Machine as BootMachine};
+use crate::kmod::module::is_named_as_module;
 use crate::kmod::signature::{self, Verdict};
-use crate::kmod::{Compression, Machine, ModuleError, ModuleFacts, SignatureState, unpack};
+use crate::kmod::{Machine, ModuleError, ModuleFacts, SignatureState, UnpackError, plain};
 use crate::pki::{Cause, SignerId};
 use crate::plan::error::{Error, Problem};
 use crate::plan::run::Context;
-use crate::talos::custom_imager::kernel::{KernelFiles, MODULES};
+use crate::talos::custom_imager::kernel::KernelFiles;
+use crate::talos::extension::MODULES;
 
 /// Faults that are shown; of more there is only the number.
 const SHOWN_MAX: usize = 8;
@@ -106,7 +108,7 @@ pub(super) fn verify(bundle: Bundle, stage: &str, context: &Context) -> Result<O
     };
     let faults: Vec<Option<Fault>> =
         context.workers.install(|| files.par_iter().map(judge).collect::<Result<Vec<_>, Error>>())?;
-    let modules = files.iter().filter(|file| is_module(file.path)).count();
+    let modules = files.iter().filter(|file| is_named_as_module(file.path)).count();
     let (keys, others): (Vec<Fault>, Vec<Fault>) = faults.into_iter().flatten().partition(|fault| fault.key);
     let trusts: Vec<String> =
         kernel.keys.certificates().iter().map(|certificate| certificate.serial.to_string()).collect();
@@ -172,13 +174,9 @@ impl File<'_> {
     }
 }
 
-fn is_module(path: &str) -> bool {
-    [".ko", ".ko.zst", ".ko.xz", ".ko.gz"].iter().any(|ending| path.ends_with(ending))
-}
-
 /// What is wrong with one file, if anything is.
 fn judge(file: &File<'_>, machine: Machine, kernel: &Kernel) -> io::Result<Option<Fault>> {
-    let verdict = match is_module(file.path) {
+    let verdict = match is_named_as_module(file.path) {
         true => judge_module(file, machine, kernel)?,
         false => judge_program(file, machine)?.map(|what| (what, false)),
     };
@@ -204,20 +202,13 @@ fn judge_program(file: &File<'_>, machine: Machine) -> io::Result<Option<String>
 /// What is wrong with a module, and whether it is only whose key signed it.
 fn judge_module(file: &File<'_>, machine: Machine, kernel: &Kernel) -> io::Result<Option<(String, bool)>> {
     let other = |what: String| Ok(Some((what, false)));
-    let unpacked;
-    let content = match Compression::of_content(file.content)? {
-        None => file.content,
-        Some(_) => {
-            // In memory, one at a time a thread; the limit is the unpacker's.
-            let mut bytes = Vec::new();
-            match unpack(file.content, &mut bytes) {
-                Ok(_) => unpacked = Content::memory(bytes),
-                Err(error) => return other(chain(&error)),
-            }
-            &unpacked
-        }
+    // In memory, one at a time a thread; the limit is the unpacker's.
+    let content = match plain(file.content) {
+        Ok(content) => content,
+        Err(UnpackError::Read(error)) => return Err(error),
+        Err(error) => return other(chain(&error)),
     };
-    let facts = match ModuleFacts::read(content, file.path) {
+    let facts = match ModuleFacts::read(&content, file.path) {
         Ok(facts) => facts,
         Err(ModuleError::NotAModule { why }) => return other(format!("no module: {why}")),
         Err(ModuleError::Read(error)) => return Err(error),
@@ -233,7 +224,7 @@ fn judge_module(file: &File<'_>, machine: Machine, kernel: &Kernel) -> io::Resul
         return Ok(None);
     }
     let signed_by = |signer: &SignerId| format!("signed by {signer}");
-    Ok(match signature::verify(content, &facts.signature, &kernel.keys)? {
+    Ok(match signature::verify(&content, &facts.signature, &kernel.keys)? {
         Verdict::Trusted { .. } => None,
         Verdict::UnknownKey { signer } => Some((signed_by(&signer), true)),
         Verdict::Wrong { signer, cause: Cause::Content } => {

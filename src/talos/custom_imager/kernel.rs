@@ -1,11 +1,10 @@
 //! The files of a kernel image.
 
+use super::super::extension::{MODULES, releases};
+use crate::archive::Tree;
 use crate::archive::tree::{Kind, file_name, is_below, join, resolve_symlink};
-use crate::archive::{Entry, Tree};
 use crate::base::Content;
 
-/// Where modules lie: since Talos 1.10, and before.
-pub const MODULES: [&str; 2] = ["usr/lib/modules", "lib/modules"];
 /// The kernel.
 pub const VMLINUZ: &str = "boot/vmlinuz";
 /// What the kernel's package says of itself, in SPDX.
@@ -88,12 +87,6 @@ impl<'a> KernelFiles<'a> {
     }
 }
 
-/// The folders in a folder of modules.
-pub(super) fn releases(tree: &Tree, folder: &str) -> Vec<String> {
-    let is_directory = |name: &&str| tree.get(&join(folder, name)).is_some_and(Entry::is_directory);
-    tree.children(folder).filter(is_directory).map(str::to_owned).collect()
-}
-
 /// The content of a file, or of the one that links lead to, within the tree.
 fn content_at<'a>(tree: &'a Tree, path: &str) -> Option<&'a Content> {
     let mut path = path.to_owned();
@@ -122,6 +115,7 @@ fn through_link(tree: &Tree, path: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::archive::Entry;
 
     fn tree(paths: &[&str]) -> Tree {
         let mut tree = Tree::new();

@@ -7,7 +7,8 @@
 use std::collections::{BTreeMap, HashSet};
 use std::io;
 
-use super::kernel::{KernelFiles, MODULES, releases};
+use super::super::extension::{MODULES, releases};
+use super::kernel::KernelFiles;
 use crate::archive::tree::{TreeError, file_name, join};
 use crate::archive::{Entry, Kind, Tree};
 use crate::base::{Content, Workers};

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 
+use super::super::extension::FIRMWARE;
 use super::extensions::{Extensions, FILE};
 use crate::archive::compress::Codec;
 use crate::archive::cpio::{Member, MemberKind, Place, ReadError, Segment, walk};
@@ -89,7 +90,7 @@ impl Overview {
         // A name that is no text is none that is looked for.
         let Ok(path) = std::str::from_utf8(&member.name) else { return Ok(()) };
         let path = path.trim_start_matches("./").trim_start_matches('/');
-        if is_below(path, "usr/lib/firmware") || is_below(path, "lib/firmware") {
+        if FIRMWARE.iter().any(|folder| is_below(path, folder)) {
             if member.kind != MemberKind::Directory {
                 self.firmware.insert(path.to_owned(), member.size);
             }

@@ -307,6 +307,12 @@ impl Tree {
             .map(|(path, entry)| (path.as_str(), entry))
     }
 
+    /// What lies below the folder at `path` (`""` is the root), with paths that begin there, in their order.
+    pub fn inside(&self, path: &str) -> impl Iterator<Item = (&str, &Entry)> {
+        let start = if path.is_empty() { 0 } else { path.len() + 1 };
+        self.below(path).filter_map(move |(path, entry)| Some((path.get(start..)?, entry)))
+    }
+
     /// The names directly below a normal path (`""` is the root), in order.
     pub fn children(&self, path: &str) -> impl Iterator<Item = &str> {
         let depth = if path.is_empty() { 0 } else { path.len() + 1 };

@@ -159,8 +159,13 @@ pub fn buildkit(options: &buildkit::Options) -> buildkit::Environment {
     buildkit::Environment::from_lookup(options, |name| env::var_os(name))
 }
 
+/// Splits each `KEY=VALUE` of an option.
+pub fn pairs<C: FromIterator<(String, String)>>(option: &str, texts: &[String]) -> Result<C, Failure> {
+    texts.iter().map(|text| pair(option, text)).collect()
+}
+
 /// Splits `KEY=VALUE`.
-pub fn pair(option: &str, text: &str) -> Result<(String, String), Failure> {
+fn pair(option: &str, text: &str) -> Result<(String, String), Failure> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         _ => Err(Failure::usage(format!("`{option} {text}` is no `KEY=VALUE`"))),

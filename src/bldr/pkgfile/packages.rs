@@ -54,21 +54,20 @@ impl Located {
     pub fn files(&self, tree: &Tree) -> Result<Tree, PkgfileError> {
         let mut files = Tree::new();
         let mut templates = Vec::new();
-        for (path, entry) in tree.below(&self.folder) {
-            let inside = path.get(self.folder.len()..).unwrap_or_default().trim_start_matches('/');
-            let left_out = matches!(tree::file_name(inside), PKG_YAML | VARS_YAML);
-            if inside.is_empty() || left_out || is_hidden(inside) {
+        for (inside, entry) in tree.inside(&self.folder) {
+            if matches!(tree::file_name(inside), PKG_YAML | VARS_YAML) || is_hidden(inside) {
                 continue;
             }
-            let wrong = |source| PkgfileError::Place { file: path.to_owned(), source };
+            let path = tree::join(&self.folder, inside);
+            let wrong = |source| PkgfileError::Place { file: path.clone(), source };
             files.replace(inside, entry.clone()).map_err(wrong)?;
             if let (Some(target), Kind::File(content)) = (inside.strip_suffix(TEMPLATE), &entry.kind) {
                 templates.push((path, target, content));
             }
         }
         for (path, target, content) in templates {
-            let text = text_of(path, content)?;
-            let rendered = template(path, &text)?
+            let text = text_of(&path, content)?;
+            let rendered = template(&path, &text)?
                 .render_whole(&self.variables.to_value())
                 .map_err(|source| PkgfileError::Template { file: path.to_owned(), source })?;
             let wrong = |source| PkgfileError::Place { file: path.to_owned(), source };

@@ -72,8 +72,7 @@ fn packages(args: &Extension) -> Result<Option<PackageSpec>, Failure> {
                 "leave out the options for loose files, or give a folder without `pkg.yaml`".to_owned(),
             )));
     }
-    let arguments = args.build_args.iter().map(|text| options::pair("--build-arg", text));
-    let arguments: BTreeMap<String, String> = arguments.collect::<Result<_, _>>()?;
+    let arguments: BTreeMap<String, String> = options::pairs("--build-arg", &args.build_args)?;
     let delegate = args.delegate.then(|| {
         let build_args = arguments.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
         let solve = buildkit::Options { build_args, ..buildkit::Options::default() };
@@ -118,11 +117,8 @@ fn spec(args: &Extension, options: &Options) -> Result<ExtensionSpec, Failure> {
     let compression = options::compression(&args.compression)?;
     let format = options::format(args.format, compression)?;
     let platforms = options::platforms(&args.platform)?;
-    let pairs = |option: &str, texts: &[String]| -> Result<BTreeMap<String, String>, Failure> {
-        texts.iter().map(|text| options::pair(option, text)).collect()
-    };
     let mut selinux_labels = BTreeMap::new();
-    for (path, label) in pairs("--selinux-label", &args.selinux_labels)? {
+    for (path, label) in options::pairs::<BTreeMap<_, _>>("--selinux-label", &args.selinux_labels)? {
         let path = normalise(&path).map_err(|error| Failure::usage(format!("`--selinux-label`: {error}")))?;
         selinux_labels.insert(path, label);
     }
@@ -147,8 +143,8 @@ fn spec(args: &Extension, options: &Options) -> Result<ExtensionSpec, Failure> {
         selinux_labels,
         compression: Some(compression),
         format,
-        labels: pairs("--label", &args.labels)?,
-        annotations: pairs("--annotation", &args.annotations)?,
+        labels: options::pairs("--label", &args.labels)?,
+        annotations: options::pairs("--annotation", &args.annotations)?,
         epoch: options.epoch,
         talos: options::talos(&args.judge)?,
         allow: options::allowed(&args.judge.allow)?,

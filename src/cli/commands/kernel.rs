@@ -86,11 +86,7 @@ fn solve(args: &Kernel) -> Result<buildkit::Options, Failure> {
             server_name: args.addr_tls_name.clone(),
         },
         secrets: args.secrets.iter().map(secret).collect::<Result<_, _>>()?,
-        build_args: args
-            .build_args
-            .iter()
-            .map(|text| options::pair("--build-arg", text))
-            .collect::<Result<_, _>>()?,
+        build_args: options::pairs("--build-arg", &args.build_args)?,
         import_cache: args.import_cache.clone(),
         export_cache: args.export_cache.clone(),
         source_policy: args.source_policy.clone(),

@@ -17,11 +17,10 @@ use crate::plan::packages::{Verdict, classify};
 const SHOWN: usize = 3;
 
 pub(super) fn run(args: &Packages, printer: &Printer) -> Result<Outcome, Failure> {
-    let arguments = args.build_args.iter().map(|text| options::pair("--build-arg", text));
     let packages = PackageSpec {
         folder: args.directory.clone(),
         targets: Vec::new(),
-        arguments: arguments.collect::<Result<_, _>>()?,
+        arguments: options::pairs("--build-arg", &args.build_args)?,
         delegate: None,
     };
     let platform = options::platform(&args.platform)?;

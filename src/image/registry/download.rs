@@ -9,15 +9,9 @@ use super::error::RegistryError;
 use super::transport::{Request, host_of};
 
 impl Client {
-    /// Writes what lies at `url` (`http:`, `https:`) to `into`, and tells `each` of the bytes as they come. No
-    /// credentials are sent; redirects are followed. What is longer than `limit` is an error.
-    pub fn download(
-        &self,
-        url: &str,
-        limit: u64,
-        into: &mut dyn Write,
-        each: &dyn Fn(&[u8]),
-    ) -> Result<u64, RegistryError> {
+    /// Writes what lies at `url` (`http:`, `https:`) to `into`. No credentials are sent; redirects are followed. What
+    /// is longer than `limit` is an error.
+    pub fn download(&self, url: &str, limit: u64, into: &mut dyn Write) -> Result<u64, RegistryError> {
         // A query may hold a secret, as of a site's own mirror.
         let shown = url.split(['?', '#']).next().unwrap_or_default();
         let asked = format!("download `{shown}`");
@@ -47,7 +41,6 @@ impl Client {
                 }
                 into.write_all(&chunk)
                     .map_err(|source| RegistryError::Local { asked: asked.clone(), source })?;
-                each(&chunk);
             }
             match announced {
                 Some(announced) if announced != got => {

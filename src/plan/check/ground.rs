@@ -217,11 +217,8 @@ impl Ground {
         // Of the extensions alone: what they need of modules that are not known here is not judged.
         let mut tree = Tree::new();
         for (_, extension) in with {
-            for (path, entry) in extension.below(&folder) {
-                let below = path.get(folder.len()..).unwrap_or_default().trim_start_matches('/');
-                if !below.is_empty() {
-                    tree.replace(below, entry.clone()).map_err(|error| wrong(&error))?;
-                }
+            for (path, entry) in extension.inside(&folder) {
+                tree.replace(path, entry.clone()).map_err(|error| wrong(&error))?;
             }
         }
         let options = Options {
@@ -242,9 +239,9 @@ fn in_both_places(tree: Tree) -> Result<Tree, TreeError> {
     let [new, old] = MODULES;
     let (from, to) = if tree.children(new).next().is_some() { (new, old) } else { (old, new) };
     let mut both = Tree::new();
-    for (path, entry) in tree.below(from).filter(|(path, _)| *path != from) {
-        both.replace(path, entry.clone())?;
-        both.replace(&join(to, path.get(from.len() + 1..).unwrap_or_default()), entry.clone())?;
+    for (path, entry) in tree.inside(from) {
+        both.replace(&join(from, path), entry.clone())?;
+        both.replace(&join(to, path), entry.clone())?;
     }
     Ok(both)
 }

@@ -125,12 +125,9 @@ impl KernelInput {
         let folder = files.folder;
         let (search, workers) = (Search::kmod(), &context.workers);
         let mut tree = Tree::new();
-        for (path, entry) in self.files.tree.below(&folder) {
-            let below = path.get(folder.len()..).unwrap_or_default().trim_start_matches('/');
-            if !below.is_empty() {
-                tree.insert(below, entry.clone())
-                    .map_err(|source| Error::Tree { origin: self.reference.clone(), source })?;
-            }
+        for (path, entry) in self.files.tree.inside(&folder) {
+            tree.insert(path, entry.clone())
+                .map_err(|source| Error::Tree { origin: self.reference.clone(), source })?;
         }
         let made =
             depmod(&tree, &Options { search, kernel: self.symbols.as_ref(), of_kernel: None, workers })

@@ -35,6 +35,7 @@ const FILES: &str = "/pkg";
 const SOURCE_MODE: u32 = 0o600;
 /// Obstacles that are shown; the others are counted.
 const SHOWN: usize = 8;
+
 /// A package that was built.
 #[derive(Debug)]
 pub struct Built {
@@ -144,12 +145,7 @@ impl<'a> Builder<'a> {
             options: &delegate.options,
         };
         let mut files = solved(self.context, &client, &request, &delegate.environment)?;
-        let paths: Vec<String> = files.tree.iter().map(|(path, _)| path.to_owned()).collect();
-        for path in &paths {
-            if let Some(entry) = files.tree.get_mut(path) {
-                (entry.uid, entry.gid, entry.mtime) = (0, 0, 0);
-            }
-        }
+        owned_by_root(&mut files.tree);
         Ok(Arc::new(Built { files, newest: None, notes: Vec::new(), _kept: Arc::clone(&self.kept) }))
     }
 
@@ -292,8 +288,8 @@ impl<'a> Builder<'a> {
             }
         }
         let mut result = Root::new();
+        let tree = root.to_tree().map_err(|source| Error::Tree { origin: file.clone(), source })?;
         for copied in &located.package.finalize {
-            let tree = root.to_tree().map_err(|source| Error::Tree { origin: file.clone(), source })?;
             copy_into(&mut result, &tree, &copied.from, &copied.to).map_err(|why| {
                 Problem::new(format!("`finalize` of package `{name}` cannot take `{}`", copied.from))
                     .detail(why)
@@ -302,12 +298,7 @@ impl<'a> Builder<'a> {
             })?;
         }
         let mut tree = result.to_tree().map_err(|source| Error::Tree { origin: file.clone(), source })?;
-        let paths: Vec<String> = tree.iter().map(|(path, _)| path.to_owned()).collect();
-        for path in &paths {
-            if let Some(entry) = tree.get_mut(path) {
-                (entry.uid, entry.gid, entry.mtime) = (0, 0, 0);
-            }
-        }
+        owned_by_root(&mut tree);
         let known = digests.of(&tree);
         activity.finish(crate::base::units::count(known.len(), "known file"));
         Ok(Built { files: TreeInput::of(tree, known), newest, notes, _kept: Arc::clone(&self.kept) })
@@ -326,6 +317,16 @@ impl<'a> Builder<'a> {
                 let taken = self.images.get(&key).ok_or_else(missing)?;
                 Ok((&taken.0, taken.1, format!("image `{image}`")))
             }
+        }
+    }
+}
+
+/// What `finalize` does to all that it takes.
+fn owned_by_root(tree: &mut Tree) {
+    let paths: Vec<String> = tree.iter().map(|(path, _)| path.to_owned()).collect();
+    for path in &paths {
+        if let Some(entry) = tree.get_mut(path) {
+            (entry.uid, entry.gid, entry.mtime) = (0, 0, 0);
         }
     }
 }
@@ -369,11 +370,8 @@ fn copy_into(root: &mut Root, tree: &Tree, from: &str, to: &str) -> Result<(), S
     let entry = tree.get(&from).ok_or("there is no such path")?;
     let mut part = Tree::new();
     if entry.is_directory() {
-        for (path, entry) in tree.below(&from) {
-            let below = path.get(from.len()..).unwrap_or_default().trim_start_matches('/');
-            if !below.is_empty() {
-                part.replace(below, entry.clone()).map_err(|error| chain(&error))?;
-            }
+        for (path, entry) in tree.inside(&from) {
+            part.replace(path, entry.clone()).map_err(|error| chain(&error))?;
         }
         return merged(root, &part, to);
     }

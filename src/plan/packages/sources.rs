@@ -1,13 +1,16 @@
 //! Files that steps want: fetched once, checked by both of their digests, kept in the store.
 
-use std::io::{self, Read, Write};
+use std::fs::File;
+use std::io::{self, Write};
 use std::path::Path;
-use std::sync::Mutex;
+
+use sha2::{Digest as _, Sha512};
 
 use crate::base::fsio::At as _;
-use crate::base::{Activity, Content, Digest, digest};
+use crate::base::{Activity, Content, digest};
 use crate::bldr::pkgfile::Source;
 use crate::image::Descriptor;
+use crate::image::store::BlobWriter;
 use crate::plan::error::{Error, Problem};
 use crate::plan::run::{Context, Plan};
 use crate::plan::step::{Outputs, Step, StepId};
@@ -19,32 +22,21 @@ const SIZE_MAX: u64 = 8 << 30;
 /// wherever it came the first time. `file` is the `pkg.yaml` that names it, `root` where relative paths begin.
 pub(super) fn add<'p>(plan: &mut Plan<'p>, source: &'p Source, file: &'p str, root: &'p Path) -> StepId {
     let run = move |context: &Context, progress: &Activity, _: &[&Outputs]| {
-        let mut writer = context.store.writer()?;
-        let sha512 = Mutex::new(sha2::Sha512::default());
-        let each = |bytes: &[u8]| {
-            use sha2::Digest as _;
-            sha512.lock().unwrap_or_else(std::sync::PoisonError::into_inner).update(bytes);
-            progress.advance(bytes.len() as u64);
-        };
+        let mut writer = Told { inner: context.store.writer()?, sha512: Sha512::default(), progress };
         match source.url.strip_prefix("file:") {
             Some(path) => {
                 let path = root.join(path.strip_prefix("//").unwrap_or(path));
-                let len = std::fs::metadata(&path).at("read", &path)?.len();
-                let mut reader = Content::file(&path, len).open().at("read", &path)?;
-                copy(&mut reader, &mut writer, &each).at("read", &path)?;
+                let mut file = File::open(&path).at("read", &path)?;
+                io::copy(&mut file, &mut writer).at("read", &path)?;
             }
             None => {
-                let downloaded = context.client.download(&source.url, SIZE_MAX, &mut writer, &each);
+                let downloaded = context.client.download(&source.url, SIZE_MAX, &mut writer);
                 downloaded.map_err(crate::image::MediaError::from)?;
             }
         }
-        let found512 = {
-            use sha2::Digest as _;
-            digest::hex(&sha512.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner).finalize())
-        };
-        let (found256, content) = writer.finish()?;
-        let found256 = found256.hex();
-        let pairs = [("sha256", &source.sha256, &found256), ("sha512", &source.sha512, &found512)];
+        let found512 = digest::hex(&writer.sha512.finalize());
+        let (digest, content) = writer.inner.finish()?;
+        let pairs = [("sha256", &source.sha256, &digest.hex()), ("sha512", &source.sha512, &found512)];
         if let Some((name, expected, found)) =
             pairs.into_iter().find(|(_, expected, found)| expected != found)
         {
@@ -54,9 +46,6 @@ pub(super) fn add<'p>(plan: &mut Plan<'p>, source: &'p Source, file: &'p str, ro
                 .detail(format!("found: {name} {found}"))
                 .into());
         }
-        let digest: Digest = format!("sha256:{found256}")
-            .parse()
-            .map_err(|_| Error::Internal("a digest that was made".to_owned()))?;
         let blob = Descriptor::new("application/octet-stream", digest, content.len());
         Ok(Outputs::default().with_blob("source", blob))
     };
@@ -66,19 +55,23 @@ pub(super) fn add<'p>(plan: &mut Plan<'p>, source: &'p Source, file: &'p str, ro
     plan.add(step)
 }
 
-fn copy(reader: &mut dyn Read, writer: &mut dyn Write, each: &dyn Fn(&[u8])) -> io::Result<()> {
-    let mut buffer = vec![0; 256 << 10];
-    loop {
-        match reader.read(&mut buffer) {
-            Ok(0) => return Ok(()),
-            Ok(got) => {
-                let bytes = buffer.get(..got).unwrap_or_default();
-                writer.write_all(bytes)?;
-                each(bytes);
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
+/// Hashes what is written through it, beside the store's own digest, and tells of it.
+struct Told<'a> {
+    inner: BlobWriter,
+    sha512: Sha512,
+    progress: &'a Activity,
+}
+
+impl Write for Told<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.inner.write(bytes)?;
+        self.sha512.update(bytes.get(..written).unwrap_or_default());
+        self.progress.advance(written as u64);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
     }
 }
 

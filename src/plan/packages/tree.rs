@@ -93,15 +93,9 @@ pub fn is_package_folder(folder: &Path) -> bool {
 /// itself, if there is none.
 pub fn root_of(folder: &Path) -> Result<PathBuf, Error> {
     let whole = canonical(folder)?;
-    let found = whole.ancestors().position(|above| above.join(PKGFILE).is_file());
-    Ok(match found {
-        None | Some(0) => folder.to_owned(),
-        // As the user wrote it, so that messages say what they know.
-        Some(up) => match whole.ancestors().nth(up) {
-            Some(root) => root.to_owned(),
-            None => folder.to_owned(),
-        },
-    })
+    let root = whole.ancestors().find(|above| above.join(PKGFILE).is_file());
+    // The folder itself as the user wrote it, so that messages say what they know.
+    Ok(root.filter(|root| *root != whole).unwrap_or(folder).to_owned())
 }
 
 #[cfg(test)]

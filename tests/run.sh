@@ -106,22 +106,13 @@ get_schemas() {
     mv "$judges/image-spec.new" "$judges/image-spec"
 }
 
-# How Go's yaml writes values.
-get_go_yaml() {
-    if has go-yaml; then return 0; fi
+# go_program NAME: a program of ours around a library of Go's, tests/support/NAME.
+go_program() {
+    if has "$1"; then return 0; fi
     if ! has go; then return 1; fi
-    (cd tests/support/go-yaml && go_judge go build -o "$judges/bin/go-yaml" .) || return 1
+    (cd "tests/support/$1" && go_judge go build -o "$judges/bin/$1" .) || return 1
     rm -rf "$judges/go-cache" # needed no more
-    has go-yaml
-}
-
-# How Go's text/template renders, with the functions that bldr gives it.
-get_go_template() {
-    if has go-template; then return 0; fi
-    if ! has go; then return 1; fi
-    (cd tests/support/go-template && go_judge go build -o "$judges/bin/go-template" .) || return 1
-    rm -rf "$judges/go-cache" # needed no more
-    has go-template
+    has "$1"
 }
 
 # BuildKit's client and daemon, of the version that go.mod names.
@@ -205,8 +196,9 @@ done
 if [ "$mode" != none ]; then
     get_crane || skip "there is no program \`crane\`, and no \`go\` that builds it"
     get_schemas || skip "the OCI schemas: there is no \`go\` that downloads them"
-    get_go_yaml || skip "there is no program \`go-yaml\`, and no \`go\` that builds it"
-    get_go_template || skip "there is no program \`go-template\`, and no \`go\` that builds it"
+    # How Go's yaml writes values, and how its text/template renders, with the functions that bldr gives it.
+    go_program go-yaml || skip "there is no program \`go-yaml\`, and no \`go\` that builds it"
+    go_program go-template || skip "there is no program \`go-template\`, and no \`go\` that builds it"
     get_buildkit || skip "there is no program \`buildkitd\`, and no \`go\` that builds it"
     get_signing || skip "a static busybox and \`sign-file\`: no apt-get that finds busybox-static and linux-kbuild-*"
     get_python || skip "the OCI schemas and pefile: there is no python3 with venv, jsonschema and pefile"

@@ -4,44 +4,25 @@
 // Helpers of tests may fail as tests do.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::collections::BTreeMap;
-use std::io::Read as _;
-use std::path::Path;
+#[path = "support/judge.rs"]
+mod judge;
+#[path = "support/kernels.rs"]
+mod kernels;
+#[path = "support/modules.rs"]
+mod modules;
+
 use std::sync::OnceLock;
 
+use kernels::{small, variant};
 use talosmith::base::Content;
 use talosmith::boot::Kernel;
 use talosmith::kmod::signature::{Verdict, verify};
 use talosmith::kmod::{ModuleFacts, SignatureState};
 use talosmith::pki::{Certificate, TrustedKeys};
 
-/// The files of the archive, by their paths without `out/`.
-fn files() -> &'static BTreeMap<String, Vec<u8>> {
-    static FILES: OnceLock<BTreeMap<String, Vec<u8>>> = OnceLock::new();
-    FILES.get_or_init(|| {
-        let path =
-            Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/kernel/kernel-6.12.117-talos.tar.zst");
-        let packed = std::fs::File::open(path).unwrap();
-        let mut archive = tar::Archive::new(zstd::Decoder::new(packed).unwrap());
-        let mut files = BTreeMap::new();
-        for entry in archive.entries().unwrap() {
-            let mut entry = entry.unwrap();
-            let path = entry.path().unwrap().to_str().unwrap().trim_start_matches("out/").to_owned();
-            let mut bytes = Vec::new();
-            entry.read_to_end(&mut bytes).unwrap();
-            files.insert(path, bytes);
-        }
-        files
-    })
-}
-
 fn kernel() -> &'static Kernel {
     static KERNEL: OnceLock<Kernel> = OnceLock::new();
-    KERNEL.get_or_init(|| Kernel::read(&Content::memory(files()["kernel/boot/vmlinuz"].as_slice())).unwrap())
-}
-
-fn module(variant: &str) -> &'static [u8] {
-    &files()[&format!("modules/{variant}/usr/lib/modules/6.12.117-talos/extras/my-module.ko")]
+    KERNEL.get_or_init(|| Kernel::read(&Content::memory(small()["kernel/boot/vmlinuz"].as_slice())).unwrap())
 }
 
 fn verdict(bytes: &[u8], keys: &TrustedKeys) -> Verdict {
@@ -53,7 +34,7 @@ fn verdict(bytes: &[u8], keys: &TrustedKeys) -> Verdict {
 #[test]
 fn a_kernel_trusts_the_key_of_its_own_build_and_no_other() {
     let keys = kernel().keys.certificates();
-    let own = &files()["build/signing_key.x509"];
+    let own = &small()["build/signing_key.x509"];
     assert_eq!(keys.len(), 1);
     assert_eq!(keys[0].der(), own.as_slice());
     assert_eq!(keys[0].subject.to_string(), "O=Boot Test, CN=Build time throw-away kernel key");
@@ -66,7 +47,7 @@ fn a_kernel_trusts_the_key_of_its_own_build_and_no_other() {
 #[test]
 fn signatures_are_judged_as_the_kernel_judged_them() {
     // By what the loader and the kernel's log said with enforcement, and without.
-    for (variant, enforced, lenient) in [
+    for (name, enforced, lenient) in [
         ("good", true, true),
         ("user", true, true),
         ("foreign", false, true),
@@ -77,11 +58,11 @@ fn signatures_are_judged_as_the_kernel_judged_them() {
         ("vermagic-release", true, true),
         ("crc", true, true),
     ] {
-        let verdict = verdict(module(variant), &kernel().keys);
+        let verdict = verdict(variant(name), &kernel().keys);
         assert_eq!(
             (verdict.is_taken(true), verdict.is_taken(false)),
             (enforced, lenient),
-            "{variant}: {verdict:?}"
+            "{name}: {verdict:?}"
         );
     }
 }
@@ -89,7 +70,7 @@ fn signatures_are_judged_as_the_kernel_judged_them() {
 #[test]
 fn all_modules_of_the_kernels_build_verify_and_none_does_without_its_key() {
     let modules: Vec<_> =
-        files().iter().filter(|(path, _)| path.starts_with("kernel/") && path.ends_with(".ko")).collect();
+        small().iter().filter(|(path, _)| path.starts_with("kernel/") && path.ends_with(".ko")).collect();
     assert_eq!(modules.len(), 31);
     for (path, bytes) in modules {
         assert!(matches!(verdict(bytes, &kernel().keys), Verdict::Trusted { .. }), "{path}");
@@ -100,7 +81,7 @@ fn all_modules_of_the_kernels_build_verify_and_none_does_without_its_key() {
 
 #[test]
 fn every_byte_of_a_signed_module_counts() {
-    let good = module("good");
+    let good = variant("good");
     let facts = ModuleFacts::read(&Content::memory(good), "my-module.ko").unwrap();
     let SignatureState::Signed(trailer) = facts.signature else { panic!("{:?}", facts.signature) };
     let len = trailer.content_len as usize;
@@ -114,7 +95,7 @@ fn every_byte_of_a_signed_module_counts() {
 
 #[test]
 fn a_message_or_certificate_with_changed_bytes_is_never_believed_and_never_panics() {
-    let good = module("good");
+    let good = variant("good");
     let facts = ModuleFacts::read(&Content::memory(good), "my-module.ko").unwrap();
     let SignatureState::Signed(trailer) = facts.signature else { panic!("{:?}", facts.signature) };
     let (start, len) = (trailer.content_len as usize, trailer.signature_len as usize);
@@ -133,7 +114,7 @@ fn a_message_or_certificate_with_changed_bytes_is_never_believed_and_never_panic
             );
         }
     }
-    let certificate = &files()["build/signing_key.x509"];
+    let certificate = &small()["build/signing_key.x509"];
     for at in 0..certificate.len() {
         let _ = Certificate::parse(&certificate[..at]).unwrap_err();
         let mut bytes = certificate.clone();

@@ -8,7 +8,7 @@
 //! | `value` | values with Go's types |
 //! | `functions` | all functions by name; those that are refused, and why |
 //! | `builtin` | Go's own functions |
-//! | `strings`, `case`, `sha1`, `truth`, `lists`, `dicts`, `compare`, `numbers`, `json`, `regex`, `semver`, `paths` | sprig's |
+//! | `strings`, `case`, `truth`, `lists`, `dicts`, `compare`, `numbers`, `json`, `regex`, `semver`, `paths` | sprig's |
 //! | `print` | fmt: how values print, `printf` |
 //! | `limits` | what a template may use up |
 //! | `error` | what is wrong, and where |
@@ -43,7 +43,6 @@ mod paths;
 mod print;
 mod regex;
 mod semver;
-mod sha1;
 mod strings;
 #[expect(clippy::module_inception, reason = "the type that gives the room its name")]
 mod template;

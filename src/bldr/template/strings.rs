@@ -13,7 +13,6 @@ use super::functions::Param::{Any, Int, Text};
 use super::functions::{Args, Function, fixed, variadic};
 use super::limits::Fault;
 use super::print;
-use super::sha1::sha1;
 use super::value::{Datum, Elem, Memory};
 
 pub(super) const FUNCTIONS: &[Function] = &[
@@ -96,7 +95,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         memory.text(STANDARD.encode(args.text(0)))
     }),
     fixed("b64dec", &[Text], b64dec),
-    fixed("sha1sum", &[Text], |memory, args| memory.text(hex(&sha1(args.text(0).as_bytes())))),
+    fixed("sha1sum", &[Text], |memory, args| memory.text(hex(&sha1::Sha1::digest(args.text(0))))),
     fixed("sha256sum", &[Text], |memory, args| memory.text(hex(&sha2::Sha256::digest(args.text(0))))),
     fixed("sha512sum", &[Text], |memory, args| memory.text(hex(&sha2::Sha512::digest(args.text(0))))),
     fixed("adler32sum", &[Text], |memory, args| memory.text(adler32(args.text(0).as_bytes()).to_string())),

@@ -56,6 +56,19 @@ pub(super) struct Tool {
     pub(super) run: fn(&mut Runner<'_>, &mut Io, &[String]) -> Result<u8, Stop>,
 }
 
+/// Why one operand of a program was not dealt with.
+enum Problem {
+    Errno(Errno),
+    Said(&'static str),
+    Stop(Stop),
+}
+
+impl From<Errno> for Problem {
+    fn from(errno: Errno) -> Self {
+        Self::Errno(errno)
+    }
+}
+
 /// All programs.
 static TOOLS: [Tool; 37] = [
     Tool { name: "[", check: test::check_bracket, run: test::bracket },

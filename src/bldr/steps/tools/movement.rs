@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::super::options::{Given, Long, Spec, flag, valued};
 use super::super::root::{Errno, Id, Inode};
 use super::super::run::{Io, Refusal, Runner, Stop};
-use super::{beside, complain, last_name};
+use super::{Problem, beside, complain, last_name};
 
 const MV: Spec = Spec {
     short: "fnvTt:",
@@ -84,18 +84,6 @@ pub(super) fn mv(runner: &mut Runner<'_>, io: &mut Io, arguments: &[String]) -> 
         }
     }
     Ok(status)
-}
-
-enum Problem {
-    Errno(Errno),
-    Said(&'static str),
-    Stop(Stop),
-}
-
-impl From<Errno> for Problem {
-    fn from(errno: Errno) -> Self {
-        Self::Errno(errno)
-    }
 }
 
 fn rename(

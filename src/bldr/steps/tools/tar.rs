@@ -7,7 +7,7 @@ use super::super::options::{Given, Spec, flag, valued};
 use super::super::root::{Errno, Id, Inode, Node};
 use super::super::run::{Io, Refusal, Runner, Stop};
 use super::mode::UMASK;
-use super::{UNKNOWN, complain};
+use super::{Problem, UNKNOWN, complain};
 use crate::archive::bounded::{Bounded, Bounds, Counted};
 use crate::archive::compress::{Codec, decoder_of};
 use crate::archive::tar::{Member, MemberKind, Reader};
@@ -347,17 +347,5 @@ fn free(runner: &mut Runner<'_>, directory: Id, name: &str) -> Result<(), Errno>
     match runner.root.child(directory, name) {
         Some(_) => runner.root.unlink(directory, name),
         None => Ok(()),
-    }
-}
-
-enum Problem {
-    Errno(Errno),
-    Said(&'static str),
-    Stop(Stop),
-}
-
-impl From<Errno> for Problem {
-    fn from(errno: Errno) -> Self {
-        Self::Errno(errno)
     }
 }

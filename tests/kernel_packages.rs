@@ -115,6 +115,35 @@ fn a_tree_of_packages_is_built_by_bldr_in_one_solve_and_a_lost_key_is_found_out_
 }
 
 #[test]
+fn an_extension_that_is_not_built_natively_is_given_to_bldr_and_comes_out_as_a_native_one() {
+    let Some(bench) = Bench::new() else { return };
+    let package = |name: &str, more: &str| {
+        bench.world.write(
+            &format!("pkgs/{name}/pkg.yaml"),
+            format!(
+                "name: {name}\nvariant: scratch\nshell: /bin/sh\ndependencies:\n  - image: \"{{{{ .tools }}}}\"\nsteps:\n  - install:\n      - |\n        mkdir -p /rootfs/usr/local/share\n        echo \"{{{{ .BUILD_ARG_WORD }}}} on $ARCH\" > /rootfs/usr/local/share/said\n        chmod 0600 /rootfs/usr/local/share/said\n        ln -s said /rootfs/usr/local/share/link\n{more}finalize:\n  - from: /rootfs\n    to: /rootfs\n  - from: /pkg/manifest.yaml\n    to: /\n"
+            ),
+        );
+        let manifest = "version: v1alpha1\nmetadata: {name: x, version: 1.0.0, author: a, description: d}\n";
+        bench.world.write(&format!("pkgs/{name}/manifest.yaml"), manifest);
+    };
+    package("native", "");
+    package("other", "        /bin/busybox true\n");
+    let build = |name: &str, more: &[&str]| {
+        let output = format!("oci:{name}");
+        let words = ["extension", "pkgs", "--target", name, "--build-arg", "WORD=hello", "-o", &output];
+        let mut command = bench.world.command(&[&words, more].concat());
+        command.env("BUILDKIT_HOST", bench.daemon.address());
+        Ran::of(command.env("PATH", bench.programs.buildctl.parent().unwrap()).output().unwrap())
+    };
+    build("other", &[]).failed(3, &["`/bin/busybox`", "`--delegate` lets BuildKit build it"]);
+    let (native, other) = (build("native", &["--delegate"]), build("other", &["--delegate"]));
+    assert_eq!((native.code, other.code), (0, 0), "{native:#?}{other:#?}");
+    let digest = |ran: &Ran| ran.out.trim().rsplit_once('@').unwrap().1.to_owned();
+    assert_eq!(digest(&native), digest(&other));
+}
+
+#[test]
 fn a_step_of_bldr_that_fails_and_a_stage_that_is_not_there_are_told() {
     let Some(bench) = Bench::new() else { return };
     bench.run(&["--package", "my-modul-pkg"]).failed(6, &["my-modul-pkg"]);

@@ -57,7 +57,8 @@ pub fn check(context: &Context, reference: &Reference, asked: &Asked) -> Result<
         kernels: Vec::new(),
         report: Report::default(),
     };
-    let mut seen = BTreeSet::new();
+    // Both images of an imager's index have the boot assets of both architectures.
+    let mut seen = (subjects.len() > 1).then(BTreeSet::new);
     for subject in &subjects {
         if let Some(wanted) = asked.kind.filter(|wanted| *wanted != subject.kind) {
             return Err(wrong_kind(&subject.reference, subject.kind, wanted, "`--as`").into());
@@ -65,7 +66,7 @@ pub fn check(context: &Context, reference: &Reference, asked: &Asked) -> Result<
         judged.kinds.push(subject.kind);
         let findings = match subject.kind {
             Kind::Extension => extension(context, subject, asked, &mut judged)?,
-            Kind::Installer | Kind::Imager => boots(context, subject, asked, &mut judged, &mut seen)?,
+            Kind::Installer | Kind::Imager => boots(context, subject, asked, &mut judged, seen.as_mut())?,
             Kind::Kernel => kernel(context, subject, &mut judged)?,
             Kind::InstallerBase | Kind::Overlay | Kind::Package => Vec::new(),
         };
@@ -128,16 +129,17 @@ fn boots(
     subject: &Subject,
     asked: &Asked,
     judged: &mut Judged,
-    seen: &mut BTreeSet<Vec<Digest>>,
+    mut seen: Option<&mut BTreeSet<Vec<Digest>>>,
 ) -> Result<Vec<Finding>, Error> {
     let mut findings = Vec::new();
     for architecture in Architecture::ALL {
         let Some(files) = BootFiles::of(&subject.files.tree, architecture) else { continue };
-        // Both images of an imager's index have the boot assets of both architectures.
-        let digests = files.kernel.iter().chain(&files.initramfs).map(Content::digest);
-        let digests: Result<Vec<Digest>, _> = digests.collect();
-        if !seen.insert(digests.at("read", &subject.reference)?) {
-            continue;
+        if let Some(seen) = &mut seen {
+            let digests = files.kernel.iter().chain(&files.initramfs).map(Content::digest);
+            let digests: Result<Vec<Digest>, _> = digests.collect();
+            if !seen.insert(digests.at("read", &subject.reference)?) {
+                continue;
+            }
         }
         let booted = booted::open(context, &files, &subject.reference, label_of(subject))?;
         judged.talos = version(asked, booted.ground.talos.as_deref());

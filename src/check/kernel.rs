@@ -262,8 +262,8 @@ impl Module {
     }
 }
 
-/// Of what modules would like to have beside them, what is not there. `has_module` knows names (with `_` for `-`), of modules and of
-/// what is built in; `has_firmware` knows paths below the folder of firmware.
+/// Of what modules would like to have beside them, what is not there. `has_module` knows names (with `_` for
+/// `-`), of modules and of what is built in; `has_firmware` knows paths below the folder of firmware.
 pub fn unfulfilled(
     modules: &[Wishes],
     has_module: &dyn Fn(&str) -> bool,

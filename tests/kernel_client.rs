@@ -7,7 +7,6 @@ mod support;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -27,38 +26,20 @@ fn world(script: &str, bundles: &[(&str, &Path, &Path)]) -> World {
         tar.append_dir_all("pkgs/my-module-pkg", package).unwrap();
         tar.into_inner().unwrap();
     }
-    program(&world, "buildctl", script);
+    world.script("buildctl", script);
     world
-}
-
-/// A program of the world's `PATH`. It leaves its arguments in `NAME.log`.
-fn program(world: &World, name: &str, script: &str) {
-    let root = world.path("");
-    let head = format!(
-        "#!/bin/sh\ncd {0}\nfor word in \"$@\"; do printf '%s\\n' \"$word\"; done >>{name}.log\nprintf -- '--\\n' >>{name}.log\n\
-         case \"$*\" in *'debug info'*|'buildx inspect') exit 0;; esac\n",
-        root.display()
-    );
-    let path = world.write(&format!("bin/{name}"), format!("{head}{script}\n"));
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 fn command(world: &World, words: &[&str]) -> Command {
     let all =
         [&["kernel", "--context", "context", "--package", "my-module-pkg", "-o", "oci:out"], words].concat();
     let mut command = world.command(&all);
-    command.env("PATH", format!("{}:/usr/bin:/bin", world.path("bin").display()));
+    command.env("PATH", world.scripts());
     command
 }
 
 fn run(world: &World, words: &[&str]) -> Ran {
     Ran::of(command(world, words).output().unwrap())
-}
-
-/// What the script was asked, each time one line.
-fn asked(world: &World, name: &str) -> Vec<String> {
-    let log = fs::read_to_string(world.path(format!("{name}.log"))).unwrap_or_default();
-    log.split("--\n").filter(|call| !call.is_empty()).map(|call| call.trim_end().replace('\n', " ")).collect()
 }
 
 /// Nothing is left in the cache that has no name.
@@ -80,7 +61,7 @@ fn kernel_and_package_become_images_whose_modules_the_kernel_trusts() {
         (&result["kernels"][0]["release"], &result["kernels"][0]["modules"]),
         (&kernel::RELEASE.into(), &32.into())
     );
-    let asked = asked(&world, "buildctl");
+    let asked = world.asked("buildctl");
     assert_eq!(asked.len(), 2, "{asked:#?}");
     assert_eq!(asked[0], "debug info");
     for words in [
@@ -121,9 +102,7 @@ fn images_that_are_written_elsewhere_are_read_by_the_same_words() {
         "-o",
         "oci-archive:{name}-{arch}.tar",
     ]);
-    let ran = Ran::of(
-        command.env("PATH", format!("{}:/usr/bin:/bin", world.path("bin").display())).output().unwrap(),
-    );
+    let ran = Ran::of(command.env("PATH", world.scripts()).output().unwrap());
     assert_eq!((ran.code, ran.out.lines().count()), (0, 4), "{ran:#?}");
     for name in ["kernel", "my-module-pkg"] {
         let digest =
@@ -175,7 +154,7 @@ fn modules_of_another_key_are_built_once_more_without_the_cache() {
             "{}",
             ran.err
         );
-        assert_eq!(asked(&world, "buildctl").len(), 3);
+        assert_eq!(world.asked("buildctl").len(), 3);
         let world = bundles(variant);
         run(&world, &["--no-retry"]).failed(
             1,
@@ -188,7 +167,7 @@ fn modules_of_another_key_are_built_once_more_without_the_cache() {
                 "hint:",
             ],
         );
-        assert_eq!(asked(&world, "buildctl").len(), 2);
+        assert_eq!(world.asked("buildctl").len(), 2);
         assert!(!world.path("out").exists());
     }
 }
@@ -198,9 +177,9 @@ fn two_keys_in_the_build_itself_are_told_from_two_in_the_cache() {
     let world = world("cat foreign.tar", &[("foreign", &kernel::kernel(), &kernel::package("foreign"))]);
     run(&world, &[])
         .failed(1, &["nothing was taken from the cache: it is the build itself that has two keys"]);
-    assert_eq!(asked(&world, "buildctl").len(), 3);
+    assert_eq!(world.asked("buildctl").len(), 3);
     run(&world, &["--no-cache"]).failed(1, &["it is the build itself"]);
-    assert_eq!(asked(&world, "buildctl").len(), 5);
+    assert_eq!(world.asked("buildctl").len(), 5);
     assert!(!world.path("out").exists());
 }
 
@@ -215,7 +194,7 @@ fn what_no_other_solve_heals_is_an_error_at_once() {
     ] {
         let world = self::world("cat made.tar", &[("made", &root, &kernel::package(variant))]);
         run(&world, &[]).failed(1, &words);
-        assert_eq!(asked(&world, "buildctl").len(), 2, "{variant}");
+        assert_eq!(world.asked("buildctl").len(), 2, "{variant}");
         assert!(!world.path("out").exists());
     }
     // Where the kernel does not look, in the package and in its own image.
@@ -239,7 +218,7 @@ fn what_no_other_solve_heals_is_an_error_at_once() {
     // A byte that was changed after signing is told from another key of the same serial number.
     let world = self::world("cat made.tar", &[("made", &root, &kernel::package("tampered"))]);
     run(&world, &[]).failed(1, &["my-module.ko: changed after it was signed by serial", "sign-file"]);
-    assert_eq!(asked(&world, "buildctl").len(), 2);
+    assert_eq!(world.asked("buildctl").len(), 2);
 }
 
 #[test]
@@ -328,7 +307,7 @@ exit 1"#;
 #[test]
 fn no_client_and_no_daemon_are_told_apart() {
     let world = world("", &[]);
-    program(&world, "buildctl", "");
+    world.script("buildctl", "");
     fs::write(world.path("bin/buildctl"), "#!/bin/sh\necho 'could not connect to unix:///run/x' >&2; exit 1")
         .unwrap();
     // A folder without docker, whatever is on this machine.
@@ -344,7 +323,7 @@ fn no_client_and_no_daemon_are_told_apart() {
     );
     fs::remove_file(world.path("bin/buildctl")).unwrap();
     run(&[]).failed(6, &["there is no BuildKit here: neither `buildctl` nor `docker`"]);
-    program(&world, "docker", "exit 1");
+    world.script("docker", "exit 1");
     fs::write(
         world.path("bin/docker"),
         "#!/bin/sh\necho \"docker: 'buildx' is not a docker command.\" >&2; exit 1",
@@ -362,11 +341,11 @@ fn no_client_and_no_daemon_are_told_apart() {
 fn docker_is_asked_where_there_is_no_buildctl() {
     let world = world("", &[("good", &kernel::kernel(), &kernel::package("good"))]);
     fs::remove_file(world.path("bin/buildctl")).unwrap();
-    program(&world, "docker", "cp \"$6\" seen; env >env; cat good.tar");
+    world.script("docker", "cp \"$6\" seen; env >env; cat good.tar");
     world.write("policy.json", "{}");
     let ran = run(&world, &["--source-policy", "policy.json"]);
     assert_eq!(ran.code, 0, "{ran:#?}");
-    let asked = asked(&world, "docker");
+    let asked = world.asked("docker");
     assert_eq!(asked[0], "buildx inspect");
     assert!(asked[1].starts_with("buildx build --progress rawjson --file "), "{}", asked[1]);
     assert!(
@@ -413,7 +392,7 @@ fn a_tree_of_packages_gets_one_more_that_depends_on_all_of_them() {
         package.contains("  - stage: \"my-module-pkg\"\n    to: \"/bundle/pkgs/my-module-pkg\"\n"),
         "{package}"
     );
-    let asked = asked(&world, "buildctl");
+    let asked = world.asked("buildctl");
     assert!(asked[1].contains("--opt filename=Pkgfile --opt target=talosmith-bundle"), "{}", asked[1]);
 }
 
@@ -446,7 +425,7 @@ fn a_tree_of_packages_is_built_once_more_under_a_mark_since_bldr_takes_kernels_f
     let ran = run(&world, &[]);
     assert_eq!((ran.code, ran.out.lines().count()), (0, 2), "{ran:#?}");
     assert!(ran.err.contains("once more under a mark of its own"), "{}", ran.err);
-    assert!(asked(&world, "buildctl").iter().all(|call| !call.contains("--no-cache")));
+    assert!(world.asked("buildctl").iter().all(|call| !call.contains("--no-cache")));
     let first = marks();
     assert_eq!((first.len(), first[0].as_str()), (2, ""));
     let (kernel, my) = first[1].split_at(first[1].len() / 2);
@@ -480,7 +459,7 @@ fn a_dry_run_prints_the_command_and_the_target_and_asks_nobody() {
         commands[1].contains("--local dockerfile=GENERATED") && commands[1].contains("platform=linux/arm64")
     );
     assert!(commands[0].contains("--secret id=t,env=TOKEN"));
-    assert!(asked(&world, "buildctl").is_empty());
+    assert!(world.asked("buildctl").is_empty());
 }
 
 #[test]
@@ -526,7 +505,7 @@ fn mistakes_on_the_command_line_are_found_before_anything_is_built() {
     failed(&["oci:out"], 3, &["has both of `Pkgfile` and `Dockerfile`", "--file"]);
     world.write("context/Makefile", "all:\n\tmake\n");
     failed(&["oci:out", "--file", "Makefile"], 3, &["neither a Pkgfile", "nor a Dockerfile"]);
-    assert!(asked(&world, "buildctl").is_empty());
+    assert!(world.asked("buildctl").is_empty());
 }
 
 #[test]

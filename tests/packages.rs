@@ -16,7 +16,7 @@ use sha2::Digest as _;
 use support::buildkitd::{Daemon, Programs};
 use support::installer::Image;
 use support::registry::FakeRegistry;
-use support::{World, kernel};
+use support::{Ran, World, kernel};
 
 const MANIFEST: &str =
     "version: v1alpha1\nmetadata:\n  name: NAME\n  version: 0.1.0\n  author: Acme\n  description: d\n";
@@ -113,6 +113,120 @@ fn modules_are_picked_by_a_list_and_indexed() {
     for index in ["modules.dep", "modules.dep.bin", "modules.alias.bin", "modules.symbols"] {
         assert!(files.contains_key(&format!("{folder}/{index}")), "{index}: {files:?}");
     }
+}
+
+#[test]
+fn built_modules_firmware_and_a_service_of_three_images_become_one_extension() {
+    let world = World::new();
+    tree(&world);
+    for (name, size) in [("ql2400_fw.bin", 5), ("ql2500_fw.bin", 6), ("other.bin", 7)] {
+        world.write(&format!("firmware/usr/lib/firmware/{name}"), vec![b'f'; size]);
+    }
+    world.write("firmware/usr/lib/firmware/intel/ice/ddp/ice-1.3.41.0.pkg", "ddp");
+    package(
+        &world,
+        "storage/acme",
+        "dependencies:\n  - image: '{{ .BUILD_ARG_PKG }}'\n  - image: '{{ .BUILD_ARG_FIRMWARE }}'\n    \
+         from: /usr/lib/firmware\n    to: /fw\n  - image: '{{ .BUILD_ARG_KERNEL }}'\n    to: /kernel\n",
+        "mkdir -p /rootfs/usr/lib/modules \\\n  /rootfs/usr/lib/firmware/intel/ice\n\
+         mkdir -p /rootfs/usr/local/{etc/containers,lib}\n\
+         cp -R -p /usr/lib/modules/* /rootfs/usr/lib/modules/\n\
+         cp /fw/ql*_fw.bin /rootfs/usr/lib/firmware/\n\
+         cp -pr /fw/intel/ice/ddp /rootfs/usr/lib/firmware/intel/ice\n\
+         export KERNELRELEASE=$(find /kernel/usr/lib/modules -type d -name \"*-talos\" -exec basename {} \\+)\n\
+         depmod -b /rootfs/usr ${KERNELRELEASE}\n\
+         cp /pkg/acme.yaml /rootfs/usr/local/etc/containers/",
+    );
+    world.write(
+        "tree/storage/acme/acme.yaml.tmpl",
+        "name: acme\ncontainer:\n  entrypoint: ./acme\n  args: ['{{ .ARCH }}']\nrestart: always\n",
+    );
+    let package = format!("PKG=dir:{}", kernel::package("good").display());
+    let firmware = format!("FIRMWARE=dir:{}", world.path("firmware").display());
+    let kernel = kernel_image();
+    let given = ["--build-arg", &package, "--build-arg", &firmware, "--build-arg", &kernel];
+    world.ok(&[&["extension", "tree", "--target", "acme", "-o", "oci:out"], &given[..]].concat());
+    let files = listed(&world, "oci:out");
+    let folder = format!("rootfs/usr/lib/modules/{}", kernel::RELEASE);
+    for (path, size) in [
+        ("rootfs/usr/lib/firmware/ql2400_fw.bin", Some(5)),
+        ("rootfs/usr/lib/firmware/ql2500_fw.bin", Some(6)),
+        ("rootfs/usr/lib/firmware/intel/ice/ddp/ice-1.3.41.0.pkg", Some(3)),
+        ("rootfs/usr/local/etc/containers/acme.yaml", Some(78)),
+        (&format!("rootfs/{}", kernel::module_path()), None),
+        (&format!("{folder}/modules.dep.bin"), None),
+    ] {
+        let found = files.get(path).unwrap_or_else(|| panic!("{path}: {files:#?}"));
+        assert!(size.is_none_or(|size| size == found.1), "{path}: {found:?}");
+    }
+    assert!(!files.keys().any(|path| path.contains("other.bin") || path.contains("tmpl")), "{files:#?}");
+    // What was built and what it was built for are one: the kernel has the modules' key.
+    let vmlinuz = kernel::kernel().join("boot/vmlinuz").display().to_string();
+    world.ok(&["check", "oci:out", "--kernel", &vmlinuz]);
+}
+
+#[test]
+fn what_needs_a_compiler_is_given_to_the_client_with_all_that_was_asked_for() {
+    let world = World::new();
+    tree(&world);
+    for (name, text) in [("native", "mkdir -p /rootfs/usr/local"), ("compiled", "make -j4 install")] {
+        package(&world, name, "", text);
+        world.write(&format!("tree/{name}/vars.yaml"), "VERSION: 1.0.0\n");
+    }
+    package(&world, "above", "dependencies:\n  - stage: compiled\n    from: /rootfs\n", "mkdir -p /rootfs");
+    // The client gives what a build of its own would: owned by whoever made it, of its own time.
+    let mut tar = tar::Builder::new(fs::File::create(world.path("made.tar")).unwrap());
+    let manifest = MANIFEST.replace("NAME", "compiled");
+    for (path, text) in [("manifest.yaml", manifest.as_str()), ("rootfs/usr/local/bin/tool", "a program")] {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(text.len() as u64);
+        header.set_mode(0o755);
+        (header.set_uid(1000), header.set_gid(1000), header.set_mtime(1_700_000_000));
+        tar.append_data(&mut header, path, text.as_bytes()).unwrap();
+    }
+    tar.into_inner().unwrap();
+    world.script("buildctl", "cat made.tar");
+    let run = |words: &[&str]| {
+        let all = [&["extension", "tree", "--build-arg", "TAG=v7", "-o", "oci:out/{name}"], words].concat();
+        Ran::of(world.command(&all).env("PATH", world.scripts()).output().unwrap())
+    };
+    run(&["--target", "native,compiled"])
+        .failed(3, &["line 7: `make`", "`--delegate` lets BuildKit build it"]);
+    assert!(world.asked("buildctl").is_empty() && !world.path("out").exists());
+
+    let both =
+        ["--target", "native,compiled", "--delegate", "--platform", "linux/arm64", "--compression", "none"];
+    let ran = run(&both);
+    assert_eq!((ran.code, ran.out.lines().count()), (0, 2), "{ran:#?}");
+    let asked = world.asked("buildctl");
+    assert_eq!((asked.len(), asked[0].as_str()), (2, "debug info"), "the native one asks nobody: {asked:#?}");
+    for words in
+        ["--opt target=compiled", "--opt platform=linux/arm64", "--opt build-arg:TAG=v7", "filename=Pkgfile"]
+    {
+        assert!(asked[1].contains(words), "{words}: {}", asked[1]);
+    }
+    let image = Image::open(&world.path("out/compiled"));
+    let layers = image.layers();
+    let whole: BTreeMap<String, String> = layers
+        .iter()
+        .flat_map(|digest| described(&support::installer::blob(&world.path("out/compiled"), digest)))
+        .collect();
+    assert_eq!(whole["rootfs/usr/local/bin/tool"], "Regular 755 (0, 0) None \"a program\"");
+    // Time and owner of the client's files are not the image's.
+    assert_eq!(run(&both).out, ran.out);
+
+    // What depends on one that is delegated is delegated with it, and asked for by its own name.
+    let ran = run(&["--target", "above", "--delegate"]);
+    assert_eq!(ran.code, 0, "{ran:#?}");
+    assert!(world.asked("buildctl").last().unwrap().contains("--opt target=above"));
+
+    world.script("buildctl", "echo 'failed to solve: no such stage' >&2; exit 1");
+    run(&both).failed(6, &["no such stage"]);
+    fs::remove_file(world.path("tree/Pkgfile")).unwrap();
+    let ran = Ran::of(
+        world.command(&["extension", "tree/compiled/", "--delegate", "-o", "oci:x"]).output().unwrap(),
+    );
+    ran.failed(3, &["package `compiled` cannot be given to BuildKit", "has no `Pkgfile`"]);
 }
 
 /// Serves files of a folder on loopback, and counts requests.

@@ -454,7 +454,7 @@ fn what_is_not_run_natively_is_said_with_file_line_and_word_before_anything_runs
         "fine     native",
         "broken   unsupported",
         "asks     unsupported",
-        "by `--build-arg`: no value of `BUILD_ARG_TAG`",
+        "lacks a part of its name; its file wants `--build-arg TAG=…`",
         "needs    delegated",
         "`compile` is a package that is delegated",
         "5 packages, 1 of them native",
@@ -505,6 +505,7 @@ fn mistakes_in_package_files_are_met_with_places_and_suggestions() {
         .run(&["extension", "tree", "--build-arg", "A=b", "-o", "oci:o"])
         .failed(2, &["`--build-arg` is for packages"]);
     fs::remove_dir_all(world.path("tree/acme")).unwrap();
+    world.run(&["packages", "tree"]).failed(3, &["there is no package in `tree`", "`pkg.yaml`"]);
     package(&world, "x", "", "true");
     let ran = world.run(&["extension", "tree/x/", "--module", "a.ko", "-o", "oci:o"]);
     ran.failed(2, &["stands in its `pkg.yaml`"]);

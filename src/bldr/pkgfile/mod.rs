@@ -24,4 +24,4 @@ pub use package::{
 };
 pub use packages::{Located, PKG_YAML, PKGFILE, Packages};
 pub use root::Pkgfile;
-pub use variables::{Build, Variables};
+pub use variables::{BUILD_ARGUMENT, Build, Variables};

@@ -61,12 +61,15 @@ impl Variables {
     }
 }
 
+/// What stands before the name of a build argument where templates see it.
+pub const BUILD_ARGUMENT: &str = "BUILD_ARG_";
+
 /// What packages are built for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Build {
     /// The architecture.
     pub architecture: Architecture,
-    /// Build arguments by name, templates see them as `BUILD_ARG_<name>`.
+    /// Build arguments by name; templates see them behind [`BUILD_ARGUMENT`].
     pub arguments: BTreeMap<String, String>,
 }
 
@@ -81,7 +84,7 @@ impl Build {
     pub fn variables(&self) -> Variables {
         let mut variables = self.environment();
         for (name, value) in &self.arguments {
-            variables.set(format!("BUILD_ARG_{name}"), value);
+            variables.set(format!("{BUILD_ARGUMENT}{name}"), value);
         }
         variables
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::bldr::pkgfile::{Instruction, Located, Origin, Package, Packages, Step};
+use crate::bldr::pkgfile::{BUILD_ARGUMENT, Instruction, Located, Origin, Package, Packages, Step};
 use crate::bldr::steps::{ParseError, Program, Shell};
 
 /// Something that keeps a package from being built natively.
@@ -97,11 +97,16 @@ const NO_VALUE: &str = "<no value>";
 
 /// What to say of an image whose name lacks a part.
 pub(super) fn no_value(located: &Located) -> String {
-    let names: Vec<String> =
-        located.unset.iter().filter_map(|unset| Some(format!("`{}`", unset.variable.as_ref()?))).collect();
+    let variables = located.unset.iter().filter_map(|unset| unset.variable.as_deref());
+    let names: Vec<String> = variables
+        .map(|variable| match variable.strip_prefix(BUILD_ARGUMENT) {
+            Some(argument) => format!("`--build-arg {argument}=…`"),
+            None => format!("a value of `{variable}`"),
+        })
+        .collect();
     match names.as_slice() {
         [] => "lacks a part of its name".to_owned(),
-        names => format!("lacks a part of its name, by `--build-arg`: no value of {}", names.join(", ")),
+        names => format!("lacks a part of its name; its file wants {}", names.join(", ")),
     }
 }
 

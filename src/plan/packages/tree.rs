@@ -50,6 +50,11 @@ impl PackageTree {
     /// Reads all packages of a tree.
     pub fn read(root: &Path, files: TreeInput, build: &Build) -> Result<Self, Error> {
         let packages = Packages::read(&files.tree, build).map_err(|error| wrong(root, &error))?;
+        if packages.iter().next().is_none() {
+            return Err(Problem::new(format!("there is no package in `{}`", root.display()))
+                .detail(format!("neither it nor a folder in it has a `{PKG_YAML}`"))
+                .into());
+        }
         Ok(Self { root: root.to_owned(), files, packages })
     }
 

@@ -14,6 +14,7 @@ use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Tag};
 
 mod any;
 pub mod text;
+pub mod typed;
 pub mod walk;
 
 pub use any::Any;

@@ -1,5 +1,6 @@
 //! The words of the command line. Texts here are the help, the man page and the completions.
 
+mod build;
 mod extension;
 mod kernel;
 
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
+pub use self::build::Build;
 pub use self::extension::{Extension, Packages};
 pub use self::kernel::Kernel;
 use crate::talos::kind::Kind;
@@ -102,6 +104,8 @@ pub enum When {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Make everything that a talosmith.yaml asks for
+    Build(Build),
     /// Make an extension image of module files, firmware, folders and other images
     Extension(Box<Extension>),
     /// Say of every package of a tree whether it is built natively and, if not, why
@@ -127,6 +131,8 @@ pub enum Command {
     /// Pack, list and take apart squashfs images
     #[command(subcommand)]
     Squashfs(Squashfs),
+    /// Print the JSON Schema of talosmith.yaml, by which editors complete it
+    Schema,
     /// Begin an extension: a folder with a manifest, a rootfs and a README
     New(New),
     /// Print a shell's completions
@@ -139,6 +145,7 @@ impl Command {
     /// The command's word.
     pub fn name(&self) -> &'static str {
         match self {
+            Self::Build(_) => "build",
             Self::Extension(_) => "extension",
             Self::Packages(_) => "packages",
             Self::Installer(_) => "installer",
@@ -151,6 +158,7 @@ impl Command {
             Self::Copy(_) => "copy",
             Self::Depmod(_) => "depmod",
             Self::Squashfs(_) => "squashfs",
+            Self::Schema => "schema",
             Self::New(_) => "new",
             Self::Completions(_) => "completions",
             Self::Man => "man",

@@ -178,6 +178,13 @@ impl Printer {
         self.say(&text);
     }
 
+    /// Tells what to do next, beside the results.
+    pub fn hint(&self, text: &str) {
+        if !self.quiet {
+            self.say(text);
+        }
+    }
+
     /// Takes bars that are left off the screen.
     pub fn settle(&self) {
         for (_, running) in self.running().drain() {

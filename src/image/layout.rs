@@ -195,20 +195,23 @@ impl Layout {
         }
     }
 
-    fn find(&self, digest: &Digest, size: u64) -> Result<Content, LayoutError> {
+    /// A blob of any size.
+    pub(super) fn anything(&self, digest: &Digest) -> Option<Content> {
         let relative = blob_path(digest);
-        let content = match &self.members {
+        match &self.members {
             Some(members) => members.get(&*relative.to_string_lossy()).cloned(),
             None => {
                 let path = self.path.join(&relative);
-                fs::metadata(&path)
-                    .ok()
-                    .filter(fs::Metadata::is_file)
-                    .map(|data| Content::file(path, data.len()))
+                let data = fs::metadata(&path).ok().filter(fs::Metadata::is_file)?;
+                Some(Content::file(path, data.len()))
             }
-        };
-        let content =
-            content.ok_or_else(|| LayoutError::Missing { path: self.path.clone(), digest: *digest })?;
+        }
+    }
+
+    fn find(&self, digest: &Digest, size: u64) -> Result<Content, LayoutError> {
+        let content = self
+            .anything(digest)
+            .ok_or_else(|| LayoutError::Missing { path: self.path.clone(), digest: *digest })?;
         if content.len() != size {
             let found = format!("it has {} bytes, and its descriptor says {size}", content.len());
             return Err(LayoutError::Damaged { path: self.path.clone(), digest: *digest, found });

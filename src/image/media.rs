@@ -6,8 +6,12 @@ use std::path::{Path, PathBuf};
 
 use super::Descriptor;
 use super::docker_archive::{self, DockerArchiveError, Loaded};
-use super::document::{Document, DocumentError, ImageSet, Manifest, Parsed, Source, WalkError};
+use super::document::{
+    DOCUMENT_LIMIT, Document, DocumentError, ImageSet, Manifest, Parsed, Source, WalkError,
+};
 use super::layout::{self, Layout, LayoutError};
+use super::pins::Pins;
+use super::platform::Platform;
 use super::reference::{Reference, RegistryReference};
 use super::registry::{Client, Progress, RegistryError};
 use super::store::Store;
@@ -53,6 +57,9 @@ pub enum MediaError {
         /// What its bytes are.
         found: Digest,
     },
+    /// A reference may move, and nothing is to move.
+    #[error("`{0}` is not in the lock")]
+    Unlocked(RegistryReference),
     /// The reference cannot be used this way.
     #[error("`{reference}` {why}")]
     Unusable {
@@ -83,6 +90,8 @@ pub struct Media {
     pub workers: Workers,
     /// Registries.
     pub client: Client,
+    /// What references are known to mean.
+    pub pins: Pins,
 }
 
 /// An opened image: its root document and where the rest is.
@@ -99,14 +108,73 @@ pub struct Opened {
 enum OpenMedium {
     Layout(Layout),
     Docker(Loaded),
-    Remote { client: Client, repository: RegistryReference, store: Store, jobs: usize },
+    Remote(Remote),
+}
+
+/// An image in a registry, whose parts may be on this machine already.
+#[derive(Debug)]
+struct Remote {
+    client: Client,
+    repository: RegistryReference,
+    store: Store,
+    pins: Pins,
+    jobs: usize,
+}
+
+impl Remote {
+    /// What need not be fetched: a blob of the store, or of the bundle.
+    fn here(&self, blob: &Descriptor) -> Option<Content> {
+        let bundled = || self.pins.bundle()?.blob(blob).ok();
+        self.store.blob(&blob.digest, blob.size).or_else(bundled)
+    }
+
+    /// The bytes of a manifest or index that is here, if they are what its digest says.
+    fn document(&self, descriptor: &Descriptor) -> Option<Document> {
+        let bytes = self.here(descriptor)?.read(DOCUMENT_LIMIT).ok()?;
+        let mut hasher = descriptor.digest.hasher();
+        hasher.update(&bytes);
+        let whole = hasher.finish() == descriptor.digest;
+        whole.then(|| Document { descriptor: descriptor.clone(), bytes: bytes.into() })
+    }
+
+    /// Keeps a manifest or index, so that it need not be asked for again where its digest is known.
+    fn keep(&self, document: Document) -> Result<Document, MediaError> {
+        if document.descriptor.digest.algorithm() == "sha256" {
+            self.store.put(&document.bytes)?;
+        }
+        Ok(document)
+    }
+
+    /// The manifest or index that the name stands for, by what is pinned, or by what the registry says.
+    fn resolve(&self, name: &RegistryReference) -> Result<Document, MediaError> {
+        if self.pins.refuses(name) {
+            return Err(MediaError::Unlocked(name.clone()));
+        }
+        let pin = self.pins.pinned(name);
+        if let Some(pin) = pin {
+            let known = Descriptor::new(&pin.media_type, pin.digest, pin.size);
+            if let Some(document) = self.document(&known) {
+                return Ok(document);
+            }
+        }
+        let asked = match pin {
+            Some(pin) => self.repository.with_digest(pin.digest),
+            None => self.repository.clone(),
+        };
+        let (descriptor, bytes) = self.client.resolve(&asked)?;
+        self.keep(Document { descriptor, bytes: bytes.into() })
+    }
+
+    fn pull(&self, blob: &Descriptor, progress: &Progress) -> Result<(), MediaError> {
+        pull(&self.client, &self.repository, blob, &self.store, progress)
+    }
 }
 
 impl Opened {
     /// The registry name, if the image comes from one: a push to the same registry can mount from it.
     pub fn registry(&self) -> Option<&RegistryReference> {
         match &self.medium {
-            OpenMedium::Remote { repository, .. } => Some(repository),
+            OpenMedium::Remote(remote) => Some(&remote.repository),
             _ => None,
         }
     }
@@ -118,16 +186,16 @@ impl Opened {
 
     /// Fetches blobs that are elsewhere, several at once, and tells `events` of it.
     pub fn prefetch(&self, blobs: &[Descriptor], events: &Events) -> Result<(), MediaError> {
-        let OpenMedium::Remote { client, repository, store, jobs } = &self.medium else { return Ok(()) };
+        let OpenMedium::Remote(remote) = &self.medium else { return Ok(()) };
         let missing: Vec<Descriptor> =
-            blobs.iter().filter(|blob| store.blob(&blob.digest, blob.size).is_none()).cloned().collect();
+            blobs.iter().filter(|blob| remote.here(blob).is_none()).cloned().collect();
         if missing.is_empty() {
             return Ok(());
         }
         let total = missing.iter().map(|blob| blob.size).sum();
-        let activity = events.begin("pull", repository.to_string(), Some(total));
+        let activity = events.begin("pull", remote.repository.to_string(), Some(total));
         let progress = Progress::of(events, activity.id());
-        each(*jobs, &missing, |blob| pull(client, repository, blob, store, &progress))?;
+        each(remote.jobs, &missing, |blob| remote.pull(blob, &progress))?;
         activity.finish(format!("{} blobs", missing.len()));
         Ok(())
     }
@@ -140,9 +208,12 @@ impl Source for Opened {
         match &self.medium {
             OpenMedium::Layout(layout) => Ok(layout.document(descriptor)?),
             OpenMedium::Docker(loaded) => Ok(loaded.manifest.clone()),
-            OpenMedium::Remote { client, repository, .. } => {
-                let bytes = client.manifest(repository, descriptor)?;
-                Ok(Document { descriptor: descriptor.clone(), bytes: bytes.into() })
+            OpenMedium::Remote(remote) => {
+                if let Some(document) = remote.document(descriptor) {
+                    return Ok(document);
+                }
+                let bytes = remote.client.manifest(&remote.repository, descriptor)?;
+                remote.keep(Document { descriptor: descriptor.clone(), bytes: bytes.into() })
             }
         }
     }
@@ -153,14 +224,14 @@ impl Source for Opened {
             OpenMedium::Docker(loaded) => loaded.blobs.get(&descriptor.digest).cloned().ok_or_else(|| {
                 unusable(&self.reference.to_string(), format!("has no blob {}", descriptor.digest), None)
             }),
-            OpenMedium::Remote { client, repository, store, .. } => {
-                if let Some(content) = store.blob(&descriptor.digest, descriptor.size) {
+            OpenMedium::Remote(remote) => {
+                if let Some(content) = remote.here(descriptor) {
                     return Ok(content);
                 }
-                pull(client, repository, descriptor, store, &Progress::default())?;
-                store.blob(&descriptor.digest, descriptor.size).ok_or_else(|| {
+                remote.pull(descriptor, &Progress::default())?;
+                remote.here(descriptor).ok_or_else(|| {
                     unusable(
-                        &repository.to_string(),
+                        &remote.repository.to_string(),
                         format!("gave blob {}, and it is not in the store", descriptor.digest),
                         None,
                     )
@@ -191,17 +262,27 @@ fn unusable(reference: &str, why: String, hint: Option<&str>) -> MediaError {
 impl Media {
     /// Opens the image that `reference` names.
     pub fn open(&self, reference: &Reference) -> Result<Opened, MediaError> {
+        let opened = self.open_any(reference)?;
+        let platforms: Vec<Platform> = match opened.root.parse()? {
+            Parsed::Index(index) => index.manifests.into_iter().filter_map(|image| image.platform).collect(),
+            Parsed::Manifest(_) => Vec::new(),
+        };
+        self.pins.saw(reference, &opened.root.descriptor, &platforms);
+        Ok(opened)
+    }
+
+    fn open_any(&self, reference: &Reference) -> Result<Opened, MediaError> {
         let opened = |root, medium| Ok(Opened { root, reference: reference.clone(), medium });
         match reference {
             Reference::Registry(repository) => {
-                let (descriptor, bytes) = self.client.resolve(repository)?;
-                let medium = OpenMedium::Remote {
+                let remote = Remote {
                     client: self.client.clone(),
-                    repository: repository.clone(),
+                    repository: self.pins.place(repository),
                     store: self.store.clone(),
+                    pins: self.pins.clone(),
                     jobs: self.workers.jobs(),
                 };
-                opened(Document { descriptor, bytes: bytes.into() }, medium)
+                opened(remote.resolve(repository)?, OpenMedium::Remote(remote))
             }
             Reference::Layout { directory, name } => {
                 let layout = Layout::open(directory)?;
@@ -231,7 +312,7 @@ impl Media {
         let directory = fs::metadata(path).at("read", path)?.is_dir();
         if directory {
             if path.join(super::store::LAYOUT_FILE).is_file() {
-                return self.open(&Reference::Layout { directory: path.to_owned(), name: None });
+                return self.open_any(&Reference::Layout { directory: path.to_owned(), name: None });
             }
             return Err(unusable(
                 &path.display().to_string(),
@@ -242,9 +323,9 @@ impl Media {
         let (_, members) = self.members(path)?;
         let (file, name) = (path.to_owned(), None);
         if members.contains_key(super::store::LAYOUT_FILE) {
-            self.open(&Reference::OciArchive { file, name })
+            self.open_any(&Reference::OciArchive { file, name })
         } else if members.contains_key(docker_archive::MANIFEST) {
-            self.open(&Reference::DockerArchive { file, name })
+            self.open_any(&Reference::DockerArchive { file, name })
         } else {
             Err(unusable(
                 &path.display().to_string(),

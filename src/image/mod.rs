@@ -8,6 +8,7 @@
 //! | [`flatten`] | layers, one on another, as one tree |
 //! | [`store`] | the blobs of this machine |
 //! | [`layout`], [`docker_archive`], [`registry`] | the media |
+//! | [`pins`] | what references are known to mean |
 //! | [`media`] | all of them behind one face |
 
 mod blocks;
@@ -19,6 +20,7 @@ pub mod flatten;
 pub mod layer;
 pub mod layout;
 pub mod media;
+pub mod pins;
 pub mod platform;
 pub mod reference;
 pub mod registry;
@@ -29,6 +31,7 @@ pub use document::{Document, ImageSet, Index, Manifest, Parsed};
 pub use flatten::{Flat, Flattener};
 pub use layer::{Format, Layer, LayerWriter};
 pub use media::{Media, MediaError, Opened};
+pub use pins::Pins;
 pub use platform::Platform;
 pub use reference::{Medium, Reference, RegistryReference};
 pub use store::Store;

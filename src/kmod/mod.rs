@@ -24,6 +24,6 @@ pub use abridge::abridge;
 pub use compressed::{Compression, UnpackError, plain, unpack};
 pub use depmod::{Depmod, DepmodError, Options, depmod};
 pub use elf::{Elf, Machine, ModuleError, NotAModule};
-pub use module::{ModuleFacts, SignatureState, SignatureTrailer};
+pub use module::{ModuleFacts, SignatureState, SignatureTrailer, names_of};
 pub use signature::Verdict;
 pub use symbols::Symbols;

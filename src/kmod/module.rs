@@ -7,6 +7,7 @@
 use std::io::{Read, Seek, SeekFrom};
 
 use super::elf::{Elf, Machine, ModuleError, NotAModule};
+use crate::archive::Tree;
 use crate::base::{Content, ContentReader};
 
 /// Most bytes of `.modinfo` that are read. The largest of Debian's 6.1 kernel has 42 KiB (amdgpu).
@@ -158,6 +159,12 @@ pub fn is_named_as_module(path: &str) -> bool {
 pub fn name_of_file(file_name: &str) -> String {
     let name = file_name.rsplit('/').next().unwrap_or(file_name);
     name.split('.').next().unwrap_or(name).replace('-', "_")
+}
+
+/// Names of the modules in a tree, by their files.
+pub fn names_of(tree: &Tree) -> impl Iterator<Item = String> + '_ {
+    let files = tree.iter().filter(|(path, entry)| entry.content().is_some() && is_named_as_module(path));
+    files.map(|(path, _)| name_of_file(path))
 }
 
 fn split_names(names: &str) -> Vec<String> {

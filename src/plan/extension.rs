@@ -21,6 +21,7 @@ use crate::archive::tree::{self, Entry};
 use crate::base::{Content, Digest, Epoch};
 use crate::check::{self, Code, Report};
 use crate::image::{Format, Platform, Reference};
+use crate::kmod;
 use crate::talos::extension::{self, MANIFEST, ROOTFS};
 use crate::talos::manifest::Manifest;
 use crate::talos::version::Version;
@@ -88,6 +89,8 @@ pub struct BuiltExtension {
     pub report: Report,
     /// The manifest.
     pub manifest: Manifest,
+    /// Names of its modules, as the kernel has them.
+    pub modules: Vec<String>,
 }
 
 /// One platform's image before it is made.
@@ -130,7 +133,8 @@ pub(super) fn finish(
     }
     let sets = assemble(spec, context, &prepared, &manifests.manifest)?;
     let written = sets.write(context, &spec.outputs, &nowhere_else(context), None)?;
-    Ok(BuiltExtension { written, report, manifest: manifests.manifest })
+    let modules = prepared.iter().flat_map(|one| kmod::names_of(&one.rootfs.tree)).collect();
+    Ok(BuiltExtension { written, report, manifest: manifests.manifest, modules })
 }
 
 fn prepare(

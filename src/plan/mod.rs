@@ -10,6 +10,7 @@
 
 pub mod assemble;
 pub mod boot_files;
+pub mod build;
 pub mod check;
 pub mod copy;
 pub mod custom_imager;
@@ -24,14 +25,17 @@ pub mod inspect_boot;
 pub mod installer;
 pub mod kernel;
 pub mod kernel_facts;
+pub mod lock;
 pub mod one_image;
 pub mod outputs;
 pub mod packages;
 pub mod run;
+pub mod spec;
 pub mod squashfs;
 pub mod stat_cache;
 pub mod step;
 pub mod subject;
+pub mod timings;
 pub mod tree_input;
 pub mod unsquash;
 

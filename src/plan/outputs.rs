@@ -186,6 +186,7 @@ impl From<&Context> for Media {
             store: context.store.clone(),
             workers: context.workers.clone(),
             client: context.client.clone(),
+            pins: context.pins.clone(),
         }
     }
 }

@@ -6,7 +6,7 @@ use super::error::Error;
 use super::step::{Outputs, Step, StepId};
 use crate::base::{Content, Digest, Events, Workers, json};
 use crate::image::registry::Client;
-use crate::image::{Descriptor, Store};
+use crate::image::{Descriptor, Pins, Store};
 
 /// What steps work with.
 #[derive(Debug, Clone)]
@@ -19,6 +19,8 @@ pub struct Context {
     pub client: Client,
     /// Who is told.
     pub events: Events,
+    /// What references are known to mean.
+    pub pins: Pins,
 }
 
 impl Context {
@@ -164,6 +166,7 @@ mod tests {
             workers: Workers::new(jobs),
             client: Client::new(Options::default(), Events::default()),
             events: Events::default(),
+            pins: Pins::default(),
         }
     }
 

@@ -181,7 +181,12 @@ impl TreeInput {
             0..4 => missing.iter().map(one).collect(), // not worth a thread
             _ => context.workers.install(|| missing.par_iter().map(one).collect()),
         };
-        self.digests.extend(hashed?);
+        let hashed = hashed?;
+        let files = missing.iter().zip(&hashed).filter_map(|((_, content), (_, digest))| {
+            Some((content.whole_file()?.display().to_string(), *digest))
+        });
+        context.pins.saw_files(files);
+        self.digests.extend(hashed);
         activity.finish("");
         Ok(())
     }

@@ -8,7 +8,7 @@ use super::super::args::Extension;
 use super::super::failure::{Failure, Outcome};
 use super::super::options::{self, Options};
 use super::super::printer::Printer;
-use super::{check_outputs, print_written, references};
+use super::{check_outputs, print_written, probed, references};
 use crate::archive::tree::normalise;
 use crate::bldr::buildkit;
 use crate::image::Medium;
@@ -46,11 +46,6 @@ pub(super) fn run(args: &Extension, options: &Options, printer: &Printer) -> Res
     });
     print_written("extension", &built.written, extra, printer)?;
     Ok(Outcome::Done)
-}
-
-/// Outputs with something in the place of names that are not known yet, so that they can be looked at.
-fn probed(outputs: &[String]) -> Vec<String> {
-    outputs.iter().map(|output| output.replace("{name}", "name").replace("{version}", "0")).collect()
 }
 
 /// The packages that are asked for, if it is packages.

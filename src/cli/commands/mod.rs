@@ -1,5 +1,6 @@
 //! The commands, one file each: options in, a plan run, results out.
 
+mod build;
 mod check;
 mod copy;
 mod custom_imager;
@@ -28,6 +29,7 @@ use crate::plan::outputs::Written;
 /// Runs a command.
 pub(super) fn run(command: &Command, options: &Options, printer: &Printer) -> Result<Outcome, Failure> {
     match command {
+        Command::Build(args) => build::run(args, options, printer),
         Command::Extension(args) => extension::run(args, options, printer),
         Command::Packages(args) => packages::run(args, printer),
         Command::Installer(args) => installer::run(args, options, printer),
@@ -40,6 +42,11 @@ pub(super) fn run(command: &Command, options: &Options, printer: &Printer) -> Re
         Command::CustomImager(args) => custom_imager::run(args, options, printer),
         Command::Depmod(args) => depmod::run(args, options, printer),
         Command::Squashfs(args) => squashfs::run(args, options, printer),
+        Command::Schema => {
+            let text = serde_json::to_string_pretty(&crate::plan::spec::schema());
+            print_out(&format!("{}\n", text.map_err(|error| Failure::output(error.to_string()))?))?;
+            Ok(Outcome::Done)
+        }
         Command::New(args) => new::run(args, printer),
         Command::Completions(args) => {
             let mut text = Vec::new();
@@ -99,17 +106,23 @@ fn print_written(
     extra: serde_json::Value,
     printer: &Printer,
 ) -> Result<(), Failure> {
-    let text: String = written
-        .iter()
-        .map(|one| {
-            format!("{}@{}\n", one.reference.strip_prefix("docker://").unwrap_or(&one.reference), one.digest)
-        })
-        .collect();
+    let text: String = written.iter().map(line_of).collect();
     let mut value = json!({ "written": written });
     if let (Some(value), serde_json::Value::Object(extra)) = (value.as_object_mut(), extra) {
         value.extend(extra);
     }
     printer.result(command, value, &text)
+}
+
+/// A reference with its digest, as it is written elsewhere.
+fn line_of(written: &Written) -> String {
+    let reference = written.reference.strip_prefix("docker://").unwrap_or(&written.reference);
+    format!("{reference}@{}\n", written.digest)
+}
+
+/// Outputs with something in the place of names that are not known yet, so that they can be looked at.
+fn probed(outputs: &[String]) -> Vec<String> {
+    outputs.iter().map(|output| output.replace("{name}", "name").replace("{version}", "0")).collect()
 }
 
 /// Refuses outputs that no form can be given to, that are given twice, or that need the network where it is

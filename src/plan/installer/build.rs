@@ -20,6 +20,7 @@ use crate::base::{Activity, Content, Epoch};
 use crate::check::{Checked, Report};
 use crate::image::document::Source as _;
 use crate::image::{Descriptor, MediaError};
+use crate::kmod;
 use crate::plan::assemble::{self, ImageOptions, LayerOptions};
 use crate::plan::error::{Error, Problem};
 use crate::plan::outputs::{Sets, Written, nowhere_else};
@@ -56,6 +57,9 @@ pub struct Facts {
     pub cmdline: String,
     /// The extensions in their order; the last lies on top.
     pub extensions: Vec<String>,
+    /// Names of the extensions' modules, as the kernel has them.
+    #[serde(skip)]
+    pub modules: Vec<String>,
 }
 
 /// What an installer is made of, all of it taken out.
@@ -153,6 +157,7 @@ impl Facts {
                 .order()
                 .map(|(_, extension)| format!("{} {}", extension.name(), extension.manifest.version))
                 .collect(),
+            modules: prepared.members.iter().flat_map(|member| kmod::names_of(&member.rest.tree)).collect(),
         }
     }
 }

@@ -83,7 +83,12 @@ impl<'a> Inputs<'a> {
         let mut extensions = Vec::new();
         for source in &spec.extensions {
             let opened = match source {
-                ExtensionSource::Reference(reference) => Some(open(reference)?.0),
+                ExtensionSource::Reference(reference) | ExtensionSource::Made { reference, .. } => {
+                    Some(open(reference)?.0)
+                }
+                ExtensionSource::Official(_) => {
+                    return Err(Error::Internal("an official extension was not looked up".to_owned()));
+                }
                 ExtensionSource::EmbeddedConfig(_) | ExtensionSource::Schematic(_) => None,
             };
             extensions.push((opened, source));
@@ -181,7 +186,10 @@ impl Prepared {
                 Assets::take(context, cache, imager, &spec.files, platform, architecture)
             });
             let take = |(source, said): &(Option<Source>, &ExtensionSource)| match (source, said) {
-                (Some(source), ExtensionSource::Reference(reference)) => {
+                (
+                    Some(source),
+                    ExtensionSource::Reference(reference) | ExtensionSource::Made { shown: reference, .. },
+                ) => {
                     let reference = for_platform(reference, platform);
                     Extension::take(context, cache, source, &reference, platform, &version)
                 }
@@ -193,7 +201,7 @@ impl Prepared {
                     let made = virtual_extension::schematic(schematic, &talos);
                     Extension::made(context, made, platform, &talos, Feature::Uki)
                 }
-                (None, ExtensionSource::Reference(_)) => {
+                (None, _) | (_, ExtensionSource::Official(_)) => {
                     Err(Error::Internal("an extension is not open".into()))
                 }
             };

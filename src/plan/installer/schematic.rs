@@ -15,34 +15,61 @@ use crate::plan::run::{Context, Plan};
 use crate::plan::tree_input::TreeInput;
 use crate::talos::catalogue::{CatalogueError, Extensions, Overlays};
 use crate::talos::installer::Official;
+use crate::talos::schematic::Schematic;
 use crate::talos::version::Tag;
 
 /// The most bytes of a catalogue that are read.
 const CATALOGUE_LIMIT: u64 = 16 << 20;
 
-/// The spec with what its schematic stands for: first the official extensions, then those that are given
-/// beside it, last the extension that names the schematic.
+/// The spec with what its schematic stands for (first the official extensions, then those that are given beside it,
+/// last the extension that names the schematic), and with the images of official extensions that it names itself.
 pub(super) fn apply<'a>(spec: &'a InstallerSpec, context: &Context) -> Result<Cow<'a, InstallerSpec>, Error> {
-    let Some(schematic) = &spec.schematic else { return Ok(Cow::Borrowed(spec)) };
+    let named = spec.extensions.iter().any(|one| matches!(one, ExtensionSource::Official(_)));
+    if spec.schematic.is_none() && !named {
+        return Ok(Cow::Borrowed(spec));
+    }
     let talos = version(spec, context)?;
     let mut whole = InstallerSpec { talos: Some(talos.clone()), schematic: None, ..spec.clone() };
-    let mut extensions = Vec::new();
-    if !schematic.extensions.is_empty() {
-        let catalogue = extension_catalogue(spec, context, &talos)?;
-        for name in &schematic.extensions {
-            let image = catalogue.find(name).map_err(|error| wrong(&error, &talos))?.image.to_string();
-            extensions.push(ExtensionSource::Reference(image));
-        }
+    let of_schematic = spec.schematic.iter().flat_map(|schematic| &schematic.extensions).cloned();
+    let wanted = of_schematic.map(ExtensionSource::Official).chain(std::mem::take(&mut whole.extensions));
+    let wanted: Vec<ExtensionSource> = wanted.collect();
+    let mut catalogue = None;
+    for one in wanted {
+        whole.extensions.push(match one {
+            ExtensionSource::Official(name) => {
+                if catalogue.is_none() {
+                    catalogue = Some(extension_catalogue(spec, context, &talos)?);
+                }
+                let found = catalogue.as_ref().map(|catalogue| catalogue.find(&name));
+                let found = found.ok_or_else(|| Error::Internal("a catalogue that was read".to_owned()))?;
+                ExtensionSource::Reference(found.map_err(|error| wrong(&error, &talos))?.image.to_string())
+            }
+            other => other,
+        });
     }
-    extensions.append(&mut whole.extensions);
+    if let Some(schematic) = &spec.schematic {
+        self::schematic(&mut whole, schematic, spec, context, &talos)?;
+    }
+    Ok(Cow::Owned(whole))
+}
+
+/// What a schematic stands for beside its extensions.
+fn schematic(
+    whole: &mut InstallerSpec,
+    schematic: &Schematic,
+    spec: &InstallerSpec,
+    context: &Context,
+    talos: &Tag,
+) -> Result<(), Error> {
     if !schematic.embedded_config.is_empty() {
-        extensions.push(ExtensionSource::EmbeddedConfig(schematic.embedded_config.clone().into_bytes()));
+        let config = schematic.embedded_config.clone().into_bytes();
+        whole.extensions.push(ExtensionSource::EmbeddedConfig(config));
     }
-    extensions.push(ExtensionSource::Schematic(Box::new((**schematic).clone())));
-    whole.extensions = extensions;
-    whole.kernel_args = [schematic.extra_kernel_args.clone(), whole.kernel_args].concat();
+    whole.extensions.push(ExtensionSource::Schematic(Box::new(schematic.clone())));
+    whole.kernel_args =
+        [schematic.extra_kernel_args.clone(), std::mem::take(&mut whole.kernel_args)].concat();
     if !schematic.overlay_name.is_empty() {
-        let image = overlay_image(spec, context, &talos, &schematic.overlay_image)?;
+        let image = overlay_image(spec, context, talos, &schematic.overlay_image)?;
         whole.overlay = Some(OverlaySpec {
             image: image.clone(),
             installer: image,
@@ -57,7 +84,7 @@ pub(super) fn apply<'a>(spec: &'a InstallerSpec, context: &Context) -> Result<Co
             Some("set them on the node: `talosctl meta write KEY VALUE`".to_owned()),
         );
     }
-    Ok(Cow::Owned(whole))
+    Ok(())
 }
 
 /// The version, which decides what the catalogues hold.

@@ -33,6 +33,15 @@ pub enum Output {
 pub enum ExtensionSource {
     /// An image, or an extension's folder, as the user wrote it.
     Reference(String),
+    /// An image that was made just now: where it is, and what it is called in messages.
+    Made {
+        /// Where it is.
+        reference: String,
+        /// What it is called.
+        shown: String,
+    },
+    /// An official extension, by its name in the catalogue.
+    Official(String),
     /// The machine configuration that is to be embedded.
     EmbeddedConfig(Vec<u8>),
     /// The extension that names a schematic.

@@ -189,7 +189,9 @@ impl<'a> Builder<'a> {
         let mut plan = Plan::new();
         let steps: Vec<_> = wanted
             .iter()
-            .map(|(key, (source, file))| (key, sources::add(&mut plan, source, file, &self.tree.root)))
+            .map(|(key, (source, file))| {
+                (key, *source, sources::add(&mut plan, source, file, &self.tree.root))
+            })
             .collect();
         let images: Vec<ImageKey> = images.into_iter().collect();
         let taken = Mutex::new(BTreeMap::new());
@@ -205,8 +207,9 @@ impl<'a> Builder<'a> {
             crate::base::workers::each(self.context.workers.jobs().max(2), &images, get)?;
             plan.join().unwrap_or_else(|_| Err(Error::Internal("a thread has failed".to_owned())))
         })?;
-        for (key, step) in steps {
-            self.sources.insert(key.clone(), sources::content(self.context, step.outputs(&outputs)?)?);
+        for (key, source, step) in steps {
+            let content = sources::content(self.context, source, step.outputs(&outputs)?)?;
+            self.sources.insert(key.clone(), content);
         }
         drop(plan);
         self.images.extend(taken.into_inner().unwrap_or_else(PoisonError::into_inner));

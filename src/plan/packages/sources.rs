@@ -23,13 +23,19 @@ const SIZE_MAX: u64 = 8 << 30;
 pub(super) fn add<'p>(plan: &mut Plan<'p>, source: &'p Source, file: &'p str, root: &'p Path) -> StepId {
     let run = move |context: &Context, progress: &Activity, _: &[&Outputs]| {
         let mut writer = Told { inner: context.store.writer()?, sha512: Sha512::default(), progress };
-        match source.url.strip_prefix("file:") {
-            Some(path) => {
+        let bundled = format!("sha256:{}", source.sha256).parse().ok();
+        let bundled = bundled.and_then(|digest| context.pins.bundled(&digest));
+        match (bundled, source.url.strip_prefix("file:")) {
+            (Some(content), _) => {
+                let from = || "the bundle".to_owned();
+                content.open().and_then(|mut from| io::copy(&mut from, &mut writer)).at("read", from())?;
+            }
+            (None, Some(path)) => {
                 let path = root.join(path.strip_prefix("//").unwrap_or(path));
                 let mut file = File::open(&path).at("read", &path)?;
                 io::copy(&mut file, &mut writer).at("read", &path)?;
             }
-            None => {
+            (None, None) => {
                 let downloaded = context.client.download(&source.url, SIZE_MAX, &mut writer);
                 downloaded.map_err(crate::image::MediaError::from)?;
             }
@@ -76,6 +82,8 @@ impl Write for Told<'_> {
 }
 
 /// What the step gave.
-pub(super) fn content(context: &Context, outputs: &Outputs) -> Result<Content, Error> {
-    context.blob(outputs.blob("source")?)
+pub(super) fn content(context: &Context, source: &Source, outputs: &Outputs) -> Result<Content, Error> {
+    let blob = outputs.blob("source")?;
+    context.pins.saw_source(&source.url, blob.digest, blob.size);
+    context.blob(blob)
 }

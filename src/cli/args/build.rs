@@ -1,0 +1,35 @@
+//! The words of `talosmith build`.
+
+use std::path::PathBuf;
+
+use clap::Args as ClapArgs;
+
+/// `talosmith build`
+#[derive(Debug, ClapArgs)]
+#[command(after_help = BUILD_HELP)]
+pub struct Build {
+    /// What is to be made
+    #[arg(value_name = "FILE", default_value = "talosmith.yaml")]
+    pub file: PathBuf,
+    /// Folder for result.json and machine-patch.yaml [default: out, beside FILE]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Take every image as the lock has it: what is not in it, or a FILE that was changed since, is an error
+    #[arg(long, help_heading = "Lock", conflicts_with = "update")]
+    pub locked: bool,
+    /// Look images up anew: all of them, or those that NAME names; may be given several times
+    #[arg(
+        long,
+        value_name = "NAME",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "",
+        help_heading = "Lock"
+    )]
+    pub update: Vec<String>,
+}
+
+const BUILD_HELP: &str = "\
+talosmith.lock, beside FILE, has every image in a registry by its digest. A build takes what
+is in it, looks up what is not, and writes it; keep it with FILE. `talosmith schema` prints
+what may stand in FILE.";

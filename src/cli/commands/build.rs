@@ -1,0 +1,103 @@
+//! `talosmith build`
+
+use std::collections::BTreeMap;
+use std::env;
+use std::path::{Path, PathBuf};
+
+use super::super::args::Build;
+use super::super::failure::{Failure, Outcome};
+use super::super::options::{self, Options};
+use super::super::printer::Printer;
+use super::installer::host;
+use super::{check_outputs, references};
+use crate::base::fsio;
+use crate::image::Pins;
+use crate::plan::Context;
+use crate::plan::build::report::{PATCH, RESULT, document, next, patch};
+use crate::plan::build::{Built, Options as BuildOptions, build};
+use crate::plan::lock::Lock;
+use crate::plan::outputs::Written;
+use crate::plan::spec::{self, Loaded};
+
+pub(super) fn run(args: &Build, options: &Options, printer: &Printer) -> Result<Outcome, Failure> {
+    let loaded = spec::read(&args.file, &|name| env::var(name).ok())?;
+    let outputs: Vec<String> = loaded.spec.outputs();
+    check_outputs(&references(&super::probed(&outputs), &loaded.spec.platforms)?, options)?;
+    let file = Lock::file_of(&args.file);
+    let lock = Lock::read(&file)?;
+    let context = Context { pins: pins(args, &loaded, lock.as_ref(), &file)?, ..options.context.clone() };
+    let built = build(&loaded, &context, &how(options, true))?;
+    let seen = context.pins.seen();
+    built.reports.iter().for_each(|report| printer.findings(report));
+    let new = Lock::of(loaded.checksum, &seen);
+    if !args.locked && new.write(&file).map_err(written)? {
+        let before = lock.as_ref();
+        let changes =
+            before.map_or_else(|| vec![format!("wrote `{}`", file.display())], |old| new.changes(old));
+        changes.into_iter().for_each(|line| context.events.detail(line));
+    }
+    let value = document(&loaded, &built, &seen);
+    let out = args.out.clone().unwrap_or_else(|| loaded.folder.join("out"));
+    leave(&out, &value, &built)?;
+    let written: Vec<&Written> = built.items.iter().flat_map(|item| &item.written).collect();
+    let text: String = written.iter().map(|one| super::line_of(one)).collect();
+    printer.result("build", value, &text)?;
+    say_next(&built, printer);
+    Ok(Outcome::Done)
+}
+
+/// What a spec does not say of how it is built.
+pub(super) fn how(options: &Options, outputs: bool) -> BuildOptions<'_> {
+    BuildOptions { epoch: options.epoch, host: host(), buildkit: &options::buildkit, outputs }
+}
+
+/// What the lock pins for this build.
+fn pins(args: &Build, loaded: &Loaded, lock: Option<&Lock>, file: &Path) -> Result<Pins, Failure> {
+    let pinned = match lock {
+        Some(lock) => {
+            if args.locked {
+                lock.holds_for(loaded)?;
+            }
+            let names: Vec<String> = args.update.iter().filter(|name| !name.is_empty()).cloned().collect();
+            let moving = match args.update.is_empty() {
+                true => None,
+                // `--update` by itself stands for all.
+                false if names.len() < args.update.len() => Some(&[][..]),
+                false => Some(&names[..]),
+            };
+            lock.pins(moving)?
+        }
+        None if args.locked => {
+            return Err(Failure::input(format!("there is no lock `{}`", file.display()))
+                .hint(Some("build once without `--locked`, and keep the lock with the spec".to_owned())));
+        }
+        None => BTreeMap::new(),
+    };
+    Ok(Pins::new(pinned, args.locked, None, &loaded.spec.mirrors))
+}
+
+/// Writes what is left beside the outputs.
+fn leave(out: &Path, value: &serde_json::Value, built: &Built) -> Result<(), Failure> {
+    fsio::create_dir(out).map_err(written)?;
+    let mut text = serde_json::to_vec_pretty(value).unwrap_or_default();
+    text.push(b'\n');
+    let mut files: Vec<(PathBuf, Vec<u8>)> = vec![(out.join(RESULT), text)];
+    files.extend(patch(built).map(|text| (out.join(PATCH), text.into_bytes())));
+    for (path, bytes) in files {
+        fsio::write(&path, &bytes).map_err(written)?;
+    }
+    Ok(())
+}
+
+fn written(error: fsio::FileError) -> Failure {
+    Failure::output(crate::base::chain(&error))
+}
+
+/// The commands of the guide's end, filled in.
+fn say_next(built: &Built, printer: &Printer) {
+    let lines = next(built);
+    if !lines.is_empty() && !printer.is_json() {
+        printer
+            .hint(&format!("next:\n{}", lines.iter().map(|line| format!("  {line}\n")).collect::<String>()));
+    }
+}

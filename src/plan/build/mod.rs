@@ -1,0 +1,262 @@
+//! Everything that a `talosmith.yaml` asks for, in the order in which one thing needs another: the kernel, imagers with
+//! it and extensions side by side, installers.
+//!
+//! | module | what |
+//! |---|---|
+//! | `declared` | what the spec declares, in the words of the commands that make it |
+//! | [`mod@report`] | what came of it: for machines, and for the one who goes on with it |
+//!
+//! What one part makes for another is handed on as an OCI layout in a temporary folder of the store: its blobs are links,
+//! and the part that reads it needs to know nothing of where it came from.
+
+mod declared;
+pub mod report;
+
+use std::sync::{Mutex, PoisonError};
+
+use serde::Serialize;
+
+use super::custom_imager;
+use super::error::Error;
+use super::extension::{self, BuiltExtension};
+use super::installer::{self, build::Facts};
+use super::kernel::{self, KernelFacts};
+use super::outputs::Written;
+use super::packages::extensions as packages;
+use super::packages::tree::is_package_folder;
+use super::run::Context;
+use super::spec::{self, Loaded, Spec};
+use crate::base::Epoch;
+use crate::base::fsio::TempFolder;
+use crate::base::workers::each;
+use crate::bldr::buildkit;
+use crate::check::Report;
+use crate::image::Platform;
+use declared::Declared;
+
+/// How a spec is built: what it does not say itself.
+pub struct Options<'a> {
+    /// `SOURCE_DATE_EPOCH`, where it is set.
+    pub epoch: Option<Epoch>,
+    /// The platform of this machine, for programs that may be run on it.
+    pub host: Platform,
+    /// What BuildKit's client finds in its environment.
+    pub buildkit: &'a (dyn Fn(&buildkit::Options) -> buildkit::Environment + Sync),
+    /// Nothing is written where the spec says; what would be is in [`Built`] all the same.
+    pub outputs: bool,
+}
+
+/// What came of it.
+#[derive(Debug, Default)]
+pub struct Built {
+    /// What was made, in the order of the spec.
+    pub items: Vec<Item>,
+    /// Warnings and infos of the checks, and errors that may pass.
+    pub reports: Vec<Report>,
+    /// The kernel of each platform, if one was built.
+    pub kernels: Vec<KernelFacts>,
+    /// Names of the modules of all extensions.
+    pub modules: Vec<String>,
+    /// The Talos version of the installers.
+    pub talos: Option<String>,
+    /// Where the images are, for as long as this is.
+    pub folder: Option<TempFolder>,
+}
+
+/// Something that was made.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Item {
+    /// What it is.
+    pub kind: ItemKind,
+    /// What it is called.
+    pub name: String,
+    /// Where it was written.
+    pub written: Vec<Written>,
+    /// Where it is within [`Built::folder`].
+    #[serde(skip)]
+    pub inner: String,
+    /// Of an installer: what is in it, by platform.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub facts: Vec<Facts>,
+    /// Its digest, as a layout has it.
+    pub digest: crate::base::Digest,
+}
+
+/// What an [`Item`] is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ItemKind {
+    /// A kernel, or a package of modules for it.
+    Kernel,
+    /// An imager with this kernel.
+    Imager,
+    /// An extension.
+    Extension,
+    /// An installer.
+    Installer,
+}
+
+/// Makes everything that `loaded` asks for and writes it.
+pub fn build(loaded: &Loaded, context: &Context, options: &Options<'_>) -> Result<Built, Error> {
+    let folder = context.store.temp_folder()?;
+    let declared = Declared { spec: &loaded.spec, options, folder: folder.path() };
+    let mut built = Built::default();
+    kernels(&declared, context, &mut built)?;
+    let (imagers, extensions) = std::thread::scope(|scope| {
+        let imagers = scope.spawn(|| self::imagers(&declared, context));
+        let extensions = self::extensions(&declared, context);
+        let imagers =
+            imagers.join().unwrap_or_else(|_| Err(Error::Internal("a thread has failed".to_owned())));
+        (imagers, extensions)
+    });
+    // Whichever failed first is the cause; both are told in the order of the spec.
+    built.items.extend(imagers?);
+    let mut placed = Vec::new();
+    for made in extensions? {
+        placed.push(made.items.iter().map(|item| (item.inner.clone(), item.name.clone())).collect());
+        built.items.extend(made.items);
+        built.reports.extend(made.reports);
+        built.modules.extend(made.modules);
+    }
+    installers(&declared, context, &placed, &mut built)?;
+    built.modules.sort();
+    built.modules.dedup();
+    built.folder = Some(folder);
+    Ok(built)
+}
+
+/// Takes the image in the temporary folder off what was written, and gives its digest.
+fn inner(written: &mut Vec<Written>, inner: &str) -> Result<crate::base::Digest, Error> {
+    let at = written.iter().position(|one| one.reference == inner);
+    let at = at.ok_or_else(|| Error::Internal(format!("nothing was written to `{inner}`")))?;
+    Ok(written.remove(at).digest)
+}
+
+fn kernels(declared: &Declared<'_>, context: &Context, built: &mut Built) -> Result<(), Error> {
+    let Some(spec) = declared.kernel()? else { return Ok(()) };
+    let made = kernel::build(&spec, context)?;
+    for image in made.images {
+        let place = declared.of_kernel(&image.name);
+        let mut written = image.written;
+        let digest = inner(&mut written, &place)?;
+        built.items.push(Item {
+            kind: ItemKind::Kernel,
+            name: image.name,
+            written,
+            inner: place,
+            facts: Vec::new(),
+            digest,
+        });
+    }
+    built.kernels = made.kernels;
+    built.reports.push(made.report);
+    Ok(())
+}
+
+fn imagers(declared: &Declared<'_>, context: &Context) -> Result<Vec<Item>, Error> {
+    let mut items = Vec::new();
+    for (number, (name, spec)) in declared.imagers()?.into_iter().enumerate() {
+        let place = declared.imager_place(number);
+        let mut written = custom_imager::build(&spec, context)?.written;
+        let digest = inner(&mut written, &place)?;
+        items.push(Item { kind: ItemKind::Imager, name, written, inner: place, facts: Vec::new(), digest });
+    }
+    Ok(items)
+}
+
+/// What one entry of `extensions` gave: several packages, or one extension, or nothing that had to be made.
+#[derive(Default)]
+struct Made {
+    items: Vec<Item>,
+    reports: Vec<Report>,
+    modules: Vec<String>,
+}
+
+fn extensions(declared: &Declared<'_>, context: &Context) -> Result<Vec<Made>, Error> {
+    let numbers: Vec<usize> = (0..declared.spec.extensions.len()).collect();
+    let made: Mutex<Vec<Made>> = Mutex::new(numbers.iter().map(|_| Made::default()).collect());
+    each(context.workers.jobs().max(2), &numbers, |number| -> Result<(), Error> {
+        let one = self::extension(declared, context, *number)?;
+        if let Some(place) = made.lock().unwrap_or_else(PoisonError::into_inner).get_mut(*number) {
+            *place = one;
+        }
+        Ok(())
+    })?;
+    Ok(made.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+fn extension(declared: &Declared<'_>, context: &Context, number: usize) -> Result<Made, Error> {
+    let mut made = Made::default();
+    let Some((mut spec, packages)) = declared.extension(number)? else { return Ok(made) };
+    let place = |name: &str| declared.extension_place(number, name);
+    spec.outputs.push(place("{name}"));
+    let built = match packages {
+        Some(packages) => packages::build(&packages, &spec, context)?,
+        None => vec![extension::build(&spec, context)?],
+    };
+    for BuiltExtension { mut written, report, manifest, modules } in built {
+        let place = place(&manifest.name);
+        let at =
+            written.iter().position(|one| one.reference.starts_with(&declared.extension_place(number, "")));
+        let at = at.ok_or_else(|| Error::Internal(format!("nothing was written to `{place}`")))?;
+        let own = written.remove(at);
+        made.items.push(Item {
+            kind: ItemKind::Extension,
+            name: manifest.name,
+            written,
+            inner: own.reference,
+            facts: Vec::new(),
+            digest: own.digest,
+        });
+        made.reports.push(report);
+        made.modules.extend(modules);
+    }
+    Ok(made)
+}
+
+/// The images of each entry of `extensions`: where they are, and what they are called.
+type Placed = Vec<Vec<(String, String)>>;
+
+fn installers(
+    declared: &Declared<'_>,
+    context: &Context,
+    placed: &Placed,
+    built: &mut Built,
+) -> Result<(), Error> {
+    for number in 0..declared.spec.installers.len() {
+        let (name, spec) = declared.installer(number, placed)?;
+        let made = installer::build(&spec, context)
+            .map_err(|error| named(error, &format!("installer `{name}`"), declared.spec))?;
+        let mut written = made.written;
+        let place = declared.installer_place(number);
+        let digest = inner(&mut written, &place)?;
+        built.modules.extend(made.facts.iter().flat_map(|facts| facts.modules.iter().cloned()));
+        built.talos.get_or_insert_with(|| made.talos.to_string());
+        built.items.push(Item {
+            kind: ItemKind::Installer,
+            name,
+            written,
+            inner: place,
+            facts: made.facts,
+            digest,
+        });
+        built.reports.push(made.report);
+    }
+    Ok(())
+}
+
+/// An error with what it belongs to, where a spec has several such parts.
+fn named(error: Error, part: &str, spec: &Spec) -> Error {
+    match error {
+        Error::Input(problem) if spec.installers.len() > 1 => {
+            Error::Input(Box::new(problem.detail(format!("in {part}"))))
+        }
+        other => other,
+    }
+}
+
+/// Whether the extension is one or several packages of a tree.
+fn is_packages(extension: &spec::Extension) -> bool {
+    extension.packages.is_some() || extension.path.as_deref().is_some_and(is_package_folder)
+}

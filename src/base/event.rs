@@ -40,6 +40,15 @@ pub enum Event {
         outcome: String,
         /// It ended in an error, which is reported elsewhere.
         failed: bool,
+        /// Bytes that it has made, where that is known.
+        written: Option<u64>,
+    },
+    /// A step was not run: what it gives is known.
+    Known {
+        /// The step's name.
+        step: &'static str,
+        /// What it works on, for people.
+        subject: String,
     },
     /// Something that people should know and that stops nothing.
     Warning {
@@ -72,7 +81,7 @@ impl Events {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
         self.emit(Event::Started { id, step, subject: subject.into(), total });
-        Activity { id, events: self.clone(), ended: false }
+        Activity { id, events: self.clone(), ended: false, written: None }
     }
 
     /// Emits a warning.
@@ -92,6 +101,7 @@ pub struct Activity {
     id: u64,
     events: Events,
     ended: bool,
+    written: Option<u64>,
 }
 
 impl Activity {
@@ -115,17 +125,28 @@ impl Activity {
         &self.events
     }
 
+    /// It has made so many bytes.
+    #[must_use]
+    pub fn wrote(mut self, bytes: u64) -> Self {
+        self.written = Some(bytes);
+        self
+    }
+
     /// It is done; `outcome` is for people.
     pub fn finish(mut self, outcome: impl Into<String>) {
+        self.end(outcome.into(), false);
+    }
+
+    fn end(&mut self, outcome: String, failed: bool) {
         self.ended = true;
-        self.events.emit(Event::Finished { id: self.id, outcome: outcome.into(), failed: false });
+        self.events.emit(Event::Finished { id: self.id, outcome, failed, written: self.written });
     }
 }
 
 impl Drop for Activity {
     fn drop(&mut self) {
         if !self.ended {
-            self.events.emit(Event::Finished { id: self.id, outcome: String::new(), failed: true });
+            self.end(String::new(), true);
         }
     }
 }

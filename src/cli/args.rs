@@ -1,5 +1,6 @@
 //! The words of the command line. Texts here are the help, the man page and the completions.
 
+mod bench;
 mod build;
 mod extension;
 mod kernel;
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
+pub use self::bench::Bench;
 pub use self::build::Build;
 pub use self::extension::{Extension, Packages};
 pub use self::kernel::Kernel;
@@ -85,6 +87,12 @@ pub struct Global {
     /// Print what was found in the cache and what is asked of registries
     #[arg(long, short, global = true, help_heading = "Global options")]
     pub verbose: bool,
+    /// How the progress of steps is told: in words and bars, or as a line of JSON for each event
+    #[arg(long, global = true, value_name = "HOW", default_value = "auto", help_heading = "Global options")]
+    pub progress: Progress,
+    /// Where the time went: write a page (HTML) to FILE, or the figures if its name ends in .json
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Global options")]
+    pub timings: Option<PathBuf>,
     /// Colours: on a terminal (and NO_COLOR is not set), always, or never
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto", help_heading = "Global options")]
     pub color: When,
@@ -99,6 +107,15 @@ pub enum When {
     Always,
     /// In no case.
     Never,
+}
+
+/// How progress is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Progress {
+    /// For people.
+    Auto,
+    /// For machines.
+    Json,
 }
 
 /// The commands.
@@ -131,6 +148,8 @@ pub enum Command {
     /// Pack, list and take apart squashfs images
     #[command(subcommand)]
     Squashfs(Squashfs),
+    /// Measure how fast a build is, cold, warm and with a file changed, beside another command
+    Bench(Box<Bench>),
     /// Print the JSON Schema of talosmith.yaml, by which editors complete it
     Schema,
     /// Begin an extension: a folder with a manifest, a rootfs and a README
@@ -158,6 +177,7 @@ impl Command {
             Self::Copy(_) => "copy",
             Self::Depmod(_) => "depmod",
             Self::Squashfs(_) => "squashfs",
+            Self::Bench(_) => "bench",
             Self::Schema => "schema",
             Self::New(_) => "new",
             Self::Completions(_) => "completions",

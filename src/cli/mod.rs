@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`args`] | the words, as clap reads them |
 //! | [`options`] | the words resolved against environment and defaults |
+//! | [`timings`] | where the time went |
 //! | [`printer`] | results, events, errors: text, bars or JSON |
 //! | [`failure`] | library errors as exit codes and hints |
 //! | `commands` | one file a command |
@@ -15,6 +16,7 @@ pub mod failure;
 mod interrupt;
 pub mod options;
 pub mod printer;
+pub mod timings;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -36,9 +38,13 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let printer = Printer::new(&args.global);
     interrupt::watch(&printer);
-    let outcome = options::Options::resolve(&args.global, &printer)
-        .and_then(|options| commands::run(&args.command, &options, &printer));
+    let timings = args.global.timings.as_ref().map(|file| timings::Collector::new(file, &words));
+    let outcome = options::Options::resolve(&args.global, &printer, timings.clone())
+        .and_then(|options| commands::run(&args.command, &args.global, &options, &printer));
     printer.settle();
+    // Of what failed, too: that is when people want to see it.
+    let written = timings.map_or(Ok(()), |timings| timings.write());
+    let outcome = outcome.and_then(|outcome| written.map(|()| outcome));
     match outcome {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Findings) => ExitCode::from(1),

@@ -11,10 +11,12 @@
 
 use std::env;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::args::{FormatName, Global, Judge};
 use super::failure::Failure;
 use super::printer::Printer;
+use super::timings::Collector;
 use crate::archive::compress::{Compression, CompressionError};
 use crate::base::{Epoch, Workers};
 use crate::bldr::buildkit;
@@ -39,7 +41,11 @@ pub struct Options {
 
 impl Options {
     /// Resolves the global options.
-    pub fn resolve(global: &Global, printer: &Printer) -> Result<Self, Failure> {
+    pub fn resolve(
+        global: &Global,
+        printer: &Printer,
+        timings: Option<Arc<Collector>>,
+    ) -> Result<Self, Failure> {
         let epoch = match env::var("SOURCE_DATE_EPOCH") {
             Err(_) => None,
             Ok(text) if text.is_empty() => None,
@@ -53,7 +59,7 @@ impl Options {
             }
         }
         let workers = global.jobs.map_or_else(Workers::default, |jobs| Workers::new(usize::from(jobs)));
-        let events = printer.events();
+        let events = printer.events(timings);
         let options = RegistryOptions {
             insecure: global.insecure,
             offline: global.offline,

@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 
-use super::args::{Global, When};
+use super::args::{Global, Progress, When};
 use super::failure::Failure;
+use super::timings::Collector;
 use crate::base::{Event, Events, printable};
 use crate::check::{Finding, Report, Severity};
 
@@ -34,6 +35,8 @@ pub struct Printer {
     quiet: bool,
     verbose: bool,
     color: bool,
+    /// Events go out as lines of JSON, and nothing else of them does.
+    lines: bool,
     bars: Option<MultiProgress>,
     running: Arc<Mutex<HashMap<u64, Running>>>,
 }
@@ -60,11 +63,14 @@ impl Printer {
             When::Never => false,
             When::Auto => terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
         };
-        let bars = terminal && !global.quiet && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+        let lines = global.progress == Progress::Json;
+        let bars =
+            terminal && !global.quiet && !lines && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
         let printer = Self {
             json: global.json,
             quiet: global.quiet,
             verbose: global.verbose,
+            lines,
             color,
             bars: bars.then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr())),
             running: Arc::default(),
@@ -77,7 +83,7 @@ impl Printer {
     /// for a while is what people want to be told of most.
     fn watch(&self) {
         let (running, bars) = (Arc::downgrade(&self.running), self.bars.clone());
-        if self.quiet {
+        if self.quiet || self.lines {
             return;
         }
         let ticks = move || {
@@ -103,10 +109,15 @@ impl Printer {
         self.json
     }
 
-    /// The listener for the engine.
-    pub fn events(&self) -> Events {
+    /// The listener for the engine; `also` hears everything, too.
+    pub fn events(&self, also: Option<Arc<Collector>>) -> Events {
         let printer = self.clone();
-        Events::new(move |event| printer.event(event))
+        Events::new(move |event| {
+            if let Some(collector) = &also {
+                collector.event(&event);
+            }
+            printer.event(event);
+        })
     }
 
     /// Prints a result: a JSON document, or the text.
@@ -199,6 +210,11 @@ impl Printer {
     }
 
     fn event(&self, event: Event) {
+        if self.lines {
+            let mut err = io::stderr().lock();
+            let _ = writeln!(err, "{}", line(&event)); // nowhere is left to complain
+            return;
+        }
         match event {
             Event::Started { id, step, subject, total } => {
                 self.running().insert(id, Running::new(step, subject, total));
@@ -214,7 +230,8 @@ impl Printer {
                     step.show();
                 }
             }
-            Event::Finished { id, outcome, failed } => self.finished(id, &outcome, failed),
+            Event::Finished { id, outcome, failed, .. } => self.finished(id, &outcome, failed),
+            Event::Known { step, subject } => self.event(Event::Detail(format!("{step} {subject}: known"))),
             Event::Warning { text, hint } => {
                 if !self.quiet {
                     let hint = hint
@@ -322,6 +339,23 @@ impl Running {
     fn message(&self) -> String {
         let subject = self.said.as_deref().unwrap_or(&self.subject);
         format!("{} {}", self.step, printable(subject))
+    }
+}
+
+/// An event as a line of JSON.
+fn line(event: &Event) -> Value {
+    match event {
+        Event::Started { id, step, subject, total } => {
+            json!({ "event": "started", "id": id, "step": step, "subject": subject, "total": total })
+        }
+        Event::Advanced { id, bytes } => json!({ "event": "advanced", "id": id, "bytes": bytes }),
+        Event::Said { id, text } => json!({ "event": "said", "id": id, "text": text }),
+        Event::Finished { id, outcome, failed, written } => {
+            json!({ "event": "finished", "id": id, "outcome": outcome, "failed": failed, "written": written })
+        }
+        Event::Known { step, subject } => json!({ "event": "known", "step": step, "subject": subject }),
+        Event::Warning { text, hint } => json!({ "event": "warning", "text": text, "hint": hint }),
+        Event::Detail(text) => json!({ "event": "detail", "text": text }),
     }
 }
 

@@ -9,6 +9,7 @@
 //! | [`stat_cache`] | digests of local files, without reading them again |
 
 pub mod assemble;
+pub mod bench;
 pub mod boot_files;
 pub mod build;
 pub mod check;

@@ -15,6 +15,9 @@ use crate::image::{
     Descriptor, Document, ImageSet, Media, MediaError, Opened, Parsed, Platform, Reference, RegistryReference,
 };
 
+/// The names of steps that write an image: to a registry, and elsewhere. What comes of them is its digest.
+pub const STEPS: [&str; 2] = ["push", "write"];
+
 /// The images that were made.
 #[derive(Debug)]
 pub struct Sets {
@@ -151,7 +154,8 @@ pub fn write(
     let documents: u64 = set.documents.iter().map(|document| document.descriptor.size).sum();
     let mut plan = Plan::new();
     for target in targets {
-        let (media, name) = (&media, if matches!(target, Reference::Registry(_)) { "push" } else { "write" });
+        let [push, write] = STEPS;
+        let (media, name) = (&media, if matches!(target, Reference::Registry(_)) { push } else { write });
         let step = Step::new(name, 1, target.to_string(), move |_, progress, _| {
             let digest = media
                 .write(target, set, fetch, source, &Transfer::of(progress.events(), progress.id()))
@@ -159,7 +163,8 @@ pub fn write(
                     target: target.to_string(),
                     source: Box::new(error.into()),
                 })?;
-            Ok(Outputs::default().with_value("digest", digest.to_string()))
+            let digest = digest.to_string();
+            Ok(Outputs::default().with_value("outcome", digest.as_str()).with_value("digest", digest))
         });
         plan.add(step.total(blobs).always());
     }

@@ -4,7 +4,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::error::Error;
 use super::step::{Outputs, Step, StepId};
-use crate::base::{Content, Digest, Events, Workers, json};
+use crate::base::{Content, Digest, Event, Events, Workers, json};
 use crate::image::registry::Client;
 use crate::image::{Descriptor, Pins, Store};
 
@@ -131,12 +131,13 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 fn run_step(step: &Step<'_>, context: &Context, inputs: &[&Outputs]) -> Result<Outputs, Error> {
     let key = step.cached.then(|| step.key(inputs));
     if let Some(known) = key.as_ref().and_then(|key| recall(context, key)) {
-        context.events.detail(format!("{} {}: known", step.name, step.subject));
+        context.events.emit(Event::Known { step: step.name, subject: step.subject.clone() });
         return Ok(known);
     }
     let activity = context.events.begin(step.name, step.subject.as_str(), step.total);
     let outputs = (step.run)(context, &activity, inputs)?;
-    activity.finish(outputs.values.get("outcome").cloned().unwrap_or_default());
+    let made = outputs.blobs.values().map(|blob| blob.size).sum();
+    activity.wrote(made).finish(outputs.values.get("outcome").cloned().unwrap_or_default());
     if let Some(key) = key {
         context.store.record_step(&key, &json::to_vec(&outputs))?;
     }

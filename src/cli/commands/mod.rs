@@ -1,5 +1,6 @@
 //! The commands, one file each: options in, a plan run, results out.
 
+mod bench;
 mod build;
 mod check;
 mod copy;
@@ -18,7 +19,7 @@ mod squashfs;
 use clap::CommandFactory as _;
 use serde_json::json;
 
-use super::args::{Args, Command};
+use super::args::{Args, Command, Global};
 use super::failure::{Failure, Outcome};
 use super::options::{self, Options};
 use super::printer::{Printer, print_out};
@@ -27,8 +28,14 @@ use crate::plan::extension::for_platform;
 use crate::plan::outputs::Written;
 
 /// Runs a command.
-pub(super) fn run(command: &Command, options: &Options, printer: &Printer) -> Result<Outcome, Failure> {
+pub(super) fn run(
+    command: &Command,
+    global: &Global,
+    options: &Options,
+    printer: &Printer,
+) -> Result<Outcome, Failure> {
     match command {
+        Command::Bench(args) => bench::run(args, global, options, printer),
         Command::Build(args) => build::run(args, options, printer),
         Command::Extension(args) => extension::run(args, options, printer),
         Command::Packages(args) => packages::run(args, printer),

@@ -61,6 +61,15 @@ impl Account {
     }
 }
 
+/// Seconds of processor time that a process has spent itself, in its own code and in the kernel, from the text of
+/// its `stat`; 0 where it cannot be read.
+pub fn own(stat: &str) -> (f64, f64) {
+    let fields = stat.rsplit_once(')').map(|(_, fields)| fields).unwrap_or_default();
+    let field = |number: usize| fields.split_ascii_whitespace().nth(number - 3)?.parse::<u64>().ok();
+    let seconds = |number| field(number).map_or(0.0, |ticks| ticks as f64 / TICKS);
+    (seconds(14), seconds(15))
+}
+
 /// The largest resident memory that a process ever had, in bytes, from the text of `/proc/PID/status`.
 pub fn peak(status: &str) -> Option<u64> {
     value::<u64>(status, "VmHWM").map(|kilobytes| kilobytes.saturating_mul(1024))

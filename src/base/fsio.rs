@@ -239,6 +239,13 @@ impl Drop for Draft {
     }
 }
 
+/// Has a file's time of modification be that of now, by the file system's own clock.
+pub fn touch(file: &File) -> io::Result<()> {
+    use rustix::fs::{Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, futimens};
+    let time = |nanoseconds| Timespec { tv_sec: 0, tv_nsec: nanoseconds };
+    Ok(futimens(file, &Timestamps { last_access: time(UTIME_OMIT), last_modification: time(UTIME_NOW) })?)
+}
+
 /// Writes a small file whole: temporary file, sync, rename.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     let directory = parent(path);

@@ -148,6 +148,9 @@ pub enum Command {
     /// Pack, list and take apart squashfs images
     #[command(subcommand)]
     Squashfs(Squashfs),
+    /// Say how large the cache is, take from it what was used longest ago, or verify every blob in it
+    #[command(subcommand)]
+    Cache(Cache),
     /// Measure how fast a build is, cold, warm and with a file changed, beside another command
     Bench(Box<Bench>),
     /// Print the JSON Schema of talosmith.yaml, by which editors complete it
@@ -178,12 +181,34 @@ impl Command {
             Self::Depmod(_) => "depmod",
             Self::Squashfs(_) => "squashfs",
             Self::Bench(_) => "bench",
+            Self::Cache(_) => "cache",
             Self::Schema => "schema",
             Self::New(_) => "new",
             Self::Completions(_) => "completions",
             Self::Man => "man",
         }
     }
+}
+
+/// `talosmith cache`
+#[derive(Debug, Subcommand)]
+pub enum Cache {
+    /// Say how large it is
+    Size,
+    /// Take away what was used longest ago
+    Prune {
+        /// Bytes that may stay, as in 10GB, 512MiB or 0
+        #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+        keep: u64,
+    },
+    /// Read every blob, and remove those that are not what their names say
+    Verify,
+}
+
+fn parse_size(text: &str) -> Result<u64, String> {
+    crate::base::units::parse_size(text).ok_or_else(|| {
+        "no size; expected a number of bytes, with kB, MB, GB, TB, KiB, MiB, GiB or TiB".to_owned()
+    })
 }
 
 /// `talosmith installer`

@@ -119,6 +119,7 @@ impl From<plan::Error> for Failure {
             | plan::Error::Tree { .. } => Self::input(message),
             plan::Error::Pack(WriteError::Output { .. }) | plan::Error::Write(_) => Self::output(message),
             plan::Error::Pack(_) => Self::input(message),
+            plan::Error::NotRun => Self::input(message),
             plan::Error::Vanished { .. } => Self::input(message)
                 .hint(Some("run the command again: what is missing is made anew".to_owned())),
             plan::Error::Internal(_) => Self::new(70, "internal", message)

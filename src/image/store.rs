@@ -32,12 +32,24 @@ pub fn blob_path(digest: &Digest) -> PathBuf {
 pub struct Store {
     root: PathBuf,
     blocks: Arc<OnceLock<Arc<Blocks>>>,
+    /// Held, shared with others, for as long as the store is used. A file system without locks gives none.
+    lease: Option<Arc<fs::File>>,
+}
+
+/// Nobody else uses the store for as long as this is held.
+#[derive(Debug)]
+pub struct Alone(Arc<fs::File>);
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        let _ = self.0.lock_shared(); // as it was before
+    }
 }
 
 impl Store {
     /// Opens the store at `root`, making it if it is not there.
     pub fn open(root: impl Into<PathBuf>) -> Result<Self, FileError> {
-        let store = Self { root: root.into(), blocks: Arc::default() };
+        let mut store = Self { root: root.into(), blocks: Arc::default(), lease: None };
         if !store.root.join(LAYOUT_FILE).exists() {
             for folder in ["blobs/sha256", "steps", "drafts"] {
                 fsio::create_dir(&store.root.join(folder))?;
@@ -46,8 +58,24 @@ impl Store {
             // Last, so that a store with this file is complete.
             fsio::write(&store.root.join(LAYOUT_FILE), LAYOUT)?;
         }
+        store.lease = store.lease();
         store.sweep();
         Ok(store)
+    }
+
+    /// Waits for who takes away what nobody uses.
+    fn lease(&self) -> Option<Arc<fs::File>> {
+        let path = self.root.join("lease");
+        let file = fs::File::options().create(true).append(true).open(path).ok()?;
+        file.lock_shared().ok()?;
+        Some(Arc::new(file))
+    }
+
+    /// The store for oneself; nothing if another process, or another part of this one, has it open.
+    pub fn alone(&self) -> Option<Alone> {
+        let lease = self.lease.as_ref()?;
+        lease.try_lock().ok()?;
+        Some(Alone(Arc::clone(lease)))
     }
 
     /// Removes drafts that a process left behind that was killed: their lock is free, and they are not
@@ -141,22 +169,44 @@ impl Store {
     pub fn step(&self, key: &Digest) -> Option<Vec<u8>> {
         /// A record names a few blobs; a larger file is no record.
         const LIMIT: u64 = 1 << 20;
-        fsio::read(&self.step_path(key), LIMIT).ok()
+        fsio::read(&self.record_path("steps", key), LIMIT).ok()
+    }
+
+    /// Notes that a record was of use: what was longest of none goes first.
+    pub fn used_step(&self, key: &Digest) {
+        if let Ok(file) = fs::File::open(self.record_path("steps", key)) {
+            let _ = fsio::touch(&file); // it is then older than it is
+        }
     }
 
     /// Records what a step gave. Not synced: a record that is lost or cut costs one run of the step.
     pub fn record_step(&self, key: &Digest, record: &[u8]) -> Result<(), FileError> {
-        let path = self.step_path(key);
-        fsio::create_dir(fsio::parent(&path))?;
-        let mut draft = self.draft()?;
-        draft.file().write_all(record).at("write", &path)?;
-        draft.name(&path)
+        self.record(&self.record_path("steps", key), record)
     }
 
-    fn step_path(&self, key: &Digest) -> PathBuf {
+    /// What steered a step when it ran last, by the step's name.
+    pub fn history(&self, key: &Digest) -> Option<Vec<u8>> {
+        /// A list of some hundred thousand files.
+        const LIMIT: u64 = 64 << 20;
+        fsio::read(&self.record_path("history", key), LIMIT).ok()
+    }
+
+    /// Keeps that. Not synced, either.
+    pub fn keep_history(&self, key: &Digest, history: &[u8]) -> Result<(), FileError> {
+        self.record(&self.record_path("history", key), history)
+    }
+
+    fn record(&self, path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+        fsio::create_dir(fsio::parent(path))?;
+        let mut draft = self.draft()?;
+        draft.file().write_all(bytes).at("write", path)?;
+        draft.name(path)
+    }
+
+    fn record_path(&self, kind: &str, key: &Digest) -> PathBuf {
         let hex = key.hex();
         let (folder, _) = hex.split_at(2); // a digest has 64 digits or more
-        self.root.join("steps").join(folder).join(&hex)
+        self.root.join(kind).join(folder).join(&hex)
     }
 }
 

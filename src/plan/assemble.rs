@@ -44,7 +44,7 @@ pub fn layer<'p>(
             let below = input.tree.iter().map(|(path, entry)| (tree::join(prefix, path), entry.clone()));
             write_layer(context, progress, root.into_iter().chain(below), options)
         })
-        .parameter("tree", input.key())
+        .tree("tree", input)
         .parameter("prefix", prefix)
         .parameter("compression", options.compression)
         .parameter("format", format!("{:?}", options.format))

@@ -96,6 +96,9 @@ pub enum Error {
         /// The store.
         store: PathBuf,
     },
+    /// Nothing went wrong: in a dry run, what this gives is not known before a step has run.
+    #[error("not known before its steps have run")]
+    NotRun,
     /// A mistake in this program.
     #[error("internal error: {0}")]
     Internal(String),

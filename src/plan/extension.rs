@@ -263,7 +263,7 @@ fn assemble(
     let mut made: BTreeMap<(&str, Digest), StepId> = BTreeMap::new();
     for one in prepared {
         let mut layer = |input, below, name: &'static str| {
-            let subject = format!("{name} {}", one.platform);
+            let subject = format!("{} {name} {}", manifest.name, one.platform);
             let key = (name, TreeInput::key(input));
             *made.entry(key).or_insert_with(|| assemble::layer(&mut plan, input, below, subject, layers))
         };

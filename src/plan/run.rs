@@ -2,6 +2,7 @@
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
+use super::dry::{DryRun, Fate, History};
 use super::error::Error;
 use super::step::{Outputs, Step, StepId};
 use crate::base::{Content, Digest, Event, Events, Workers, json};
@@ -21,6 +22,8 @@ pub struct Context {
     pub events: Events,
     /// What references are known to mean.
     pub pins: Pins,
+    /// Steps are not run: what would become of them is noted here.
+    pub dry: Option<DryRun>,
 }
 
 impl Context {
@@ -52,7 +55,8 @@ pub struct Plan<'p> {
 }
 
 struct State {
-    outputs: Vec<Option<Outputs>>,
+    /// What each step gave; in a dry run, nothing where it would have to run.
+    outputs: Vec<Option<Option<Outputs>>>,
     started: Vec<bool>,
     error: Option<Error>,
 }
@@ -77,7 +81,9 @@ impl<'p> Plan<'p> {
             Mutex::new(State { outputs: vec![None; count], started: vec![false; count], error: None });
         let changed = Condvar::new();
         std::thread::scope(|scope| {
-            for _ in 1..context.workers.jobs().min(count) {
+            // One by one in a dry run: it costs nothing, and its list is always in the same order.
+            let jobs = if context.dry.is_some() { 1 } else { context.workers.jobs() };
+            for _ in 1..jobs.min(count) {
                 scope.spawn(|| self.work(context, &state, &changed));
             }
             self.work(context, &state, &changed);
@@ -85,11 +91,11 @@ impl<'p> Plan<'p> {
         let state = state.into_inner().unwrap_or_else(PoisonError::into_inner);
         match state.error {
             Some(error) => Err(error),
-            None => state
-                .outputs
-                .into_iter()
-                .collect::<Option<Vec<_>>>()
-                .ok_or_else(|| Error::Internal("a step was not run".to_owned())),
+            None => {
+                let outputs: Option<Vec<_>> = state.outputs.into_iter().collect();
+                let outputs = outputs.ok_or_else(|| Error::Internal("a step was not run".to_owned()))?;
+                outputs.into_iter().collect::<Option<Vec<_>>>().ok_or(Error::NotRun)
+            }
         }
     }
 
@@ -109,14 +115,27 @@ impl<'p> Plan<'p> {
                 continue;
             };
             let step = &self.steps[index]; // `position` within the same vector
-            let inputs: Vec<Outputs> =
-                step.needs.iter().filter_map(|need| guard.outputs.get(need.0).cloned().flatten()).collect();
+            let unknown =
+                step.needs.iter().find(|need| matches!(guard.outputs.get(need.0), Some(Some(None))));
+            if let (Some(need), Some(dry)) = (unknown, &context.dry) {
+                let needed = self.steps.get(need.0).map_or("", |step| step.name);
+                dry.note(step.name, &subject(context, step), Fate::Waits { r#for: needed.to_owned() });
+                guard.started[index] = true;
+                guard.outputs[index] = Some(None);
+                changed.notify_all();
+                continue;
+            }
+            let given = |need: &StepId| guard.outputs.get(need.0).cloned().flatten().flatten();
+            let inputs: Vec<Outputs> = step.needs.iter().filter_map(given).collect();
             guard.started[index] = true;
             drop(guard);
-            let result = run_step(step, context, &inputs.iter().collect::<Vec<_>>());
+            let names: Vec<&'static str> =
+                step.needs.iter().filter_map(|need| Some(self.steps.get(need.0)?.name)).collect();
+            let result = run_step(step, context, &names, &inputs.iter().collect::<Vec<_>>());
             guard = lock(state);
             match result {
-                Ok(outputs) => guard.outputs[index] = Some(outputs),
+                Ok(outputs) => guard.outputs[index] = Some(Some(outputs)),
+                Err(Error::NotRun) if context.dry.is_some() => guard.outputs[index] = Some(None),
                 Err(error) => guard.error = guard.error.take().or(Some(error)),
             }
             changed.notify_all();
@@ -128,30 +147,56 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn run_step(step: &Step<'_>, context: &Context, inputs: &[&Outputs]) -> Result<Outputs, Error> {
+fn run_step(
+    step: &Step<'_>,
+    context: &Context,
+    names: &[&'static str],
+    inputs: &[&Outputs],
+) -> Result<Outputs, Error> {
     let key = step.cached.then(|| step.key(inputs));
     if let Some(known) = key.as_ref().and_then(|key| recall(context, key)) {
         context.events.emit(Event::Known { step: step.name, subject: step.subject.clone() });
+        if let Some(dry) = &context.dry {
+            dry.note(step.name, &subject(context, step), Fate::Known);
+        }
         return Ok(known);
+    }
+    if let (Some(dry), Some(_)) = (&context.dry, &key) {
+        let last = History::read(&context.store, step.name, &subject(context, step));
+        let why = step.history(names, inputs).why(last.as_ref());
+        dry.note(step.name, &subject(context, step), Fate::Runs { why });
+        return Err(Error::NotRun);
     }
     let activity = context.events.begin(step.name, step.subject.as_str(), step.total);
     let outputs = (step.run)(context, &activity, inputs)?;
     let made = outputs.blobs.values().map(|blob| blob.size).sum();
     activity.wrote(made).finish(outputs.values.get("outcome").cloned().unwrap_or_default());
     if let Some(key) = key {
+        step.history(names, inputs).keep(&context.store, step.name, &subject(context, step));
         context.store.record_step(&key, &json::to_vec(&outputs))?;
     }
     Ok(outputs)
 }
 
+/// What a step works on, without what differs from run to run: the name of a folder for drafts.
+fn subject(context: &Context, step: &Step<'_>) -> String {
+    let drafts = format!("{}/drafts/", context.store.root().display());
+    match step.subject.split_once(&drafts) {
+        Some((before, behind)) => {
+            format!("{before}{}", behind.split_once('/').map_or(behind, |(_, rest)| rest))
+        }
+        None => step.subject.clone(),
+    }
+}
+
 /// The outputs kept under a key, if all of their blobs are still there.
 fn recall(context: &Context, key: &Digest) -> Option<Outputs> {
     let outputs: Outputs = serde_json::from_slice(&context.store.step(key)?).ok()?;
-    outputs
-        .blobs
-        .values()
-        .all(|blob| context.store.blob(&blob.digest, blob.size).is_some())
-        .then_some(outputs)
+    let whole = outputs.blobs.values().all(|blob| context.store.blob(&blob.digest, blob.size).is_some());
+    whole.then(|| {
+        context.store.used_step(key);
+        outputs
+    })
 }
 
 #[cfg(test)]
@@ -168,6 +213,7 @@ mod tests {
             client: Client::new(Options::default(), Events::default()),
             events: Events::default(),
             pins: Pins::default(),
+            dry: None,
         }
     }
 

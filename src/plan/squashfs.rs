@@ -85,7 +85,7 @@ pub fn add<'p>(plan: &mut Plan<'p>, input: &'p TreeInput, options: &'p Options, 
         Ok(Outputs::default().with_blob("squashfs", Descriptor::new(MEDIA_TYPE, digest, size)))
     };
     let step = Step::new("squashfs", 1, subject, run)
-        .parameter("tree", input.key())
+        .tree("tree", input)
         .parameter("codec", options.codec)
         .parameter("level", format!("{:?}", options.level))
         .parameter("block-size", options.block_size)

@@ -6,8 +6,10 @@ use std::collections::BTreeMap;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::dry::History;
 use super::error::Error;
 use super::run::Context;
+use super::tree_input::TreeInput;
 use crate::base::{Activity, Digest, json};
 use crate::image::Descriptor;
 
@@ -74,6 +76,8 @@ impl Outputs {
 
 type Run<'p> = dyn Fn(&Context, &Activity, &[&Outputs]) -> Result<Outputs, Error> + Send + Sync + 'p;
 
+type Listing<'p> = dyn Fn() -> BTreeMap<String, String> + Send + Sync + 'p;
+
 /// A step of a plan.
 pub struct Step<'p> {
     pub(super) name: &'static str,
@@ -82,6 +86,8 @@ pub struct Step<'p> {
     pub(super) total: Option<u64>,
     pub(super) parameters: BTreeMap<&'static str, String>,
     pub(super) needs: Vec<StepId>,
+    /// Files of the parameters that are trees.
+    pub(super) trees: BTreeMap<&'static str, Box<Listing<'p>>>,
     pub(super) cached: bool,
     pub(super) run: Box<Run<'p>>,
 }
@@ -102,6 +108,7 @@ impl<'p> Step<'p> {
             total: None,
             parameters: BTreeMap::new(),
             needs: Vec::new(),
+            trees: BTreeMap::new(),
             cached: true,
             run: Box::new(run),
         }
@@ -112,6 +119,13 @@ impl<'p> Step<'p> {
     pub fn parameter(mut self, name: &'static str, value: impl ToString) -> Self {
         self.parameters.insert(name, value.to_string());
         self
+    }
+
+    /// Adds a tree as a parameter: its key, and its files where somebody asks what changed.
+    #[must_use]
+    pub fn tree(mut self, name: &'static str, tree: &'p TreeInput) -> Self {
+        self.trees.insert(name, Box::new(move || tree.listing()));
+        self.parameter(name, tree.key())
     }
 
     /// Adds an input: the outputs of an earlier step.
@@ -133,6 +147,21 @@ impl<'p> Step<'p> {
     pub fn always(mut self) -> Self {
         self.cached = false;
         self
+    }
+
+    /// What steers it, with these outputs of the steps that it needs.
+    pub(super) fn history(&self, names: &[&'static str], inputs: &[&Outputs]) -> History {
+        let parameters = self.parameters.iter();
+        let inputs = names.iter().zip(inputs);
+        let trees = self.trees.iter();
+        History {
+            version: self.version,
+            parameters: parameters.map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
+            inputs: inputs
+                .map(|(name, outputs)| ((*name).to_owned(), Digest::of(&json::to_vec(outputs))))
+                .collect(),
+            trees: trees.map(|(name, listing)| ((*name).to_owned(), listing())).collect(),
+        }
     }
 
     /// The key under which the outputs are kept.

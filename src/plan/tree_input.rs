@@ -196,6 +196,12 @@ impl TreeInput {
         Digest::of(&json::to_vec(&self.rows(&BTreeMap::new())))
     }
 
+    /// Each path with a mark that changes with what a layer made of the tree holds of it.
+    pub fn listing(&self) -> BTreeMap<String, String> {
+        let mark = |row: &Row| Digest::of(&json::to_vec(row)).hex().chars().take(16).collect();
+        self.rows(&BTreeMap::new()).iter().map(|row| (row.path.clone(), mark(row))).collect()
+    }
+
     fn rows(&self, places: &BTreeMap<String, u64>) -> Vec<Row> {
         self.tree.iter().map(|(path, entry)| self.row(path, entry, places.get(path).copied())).collect()
     }

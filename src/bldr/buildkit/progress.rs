@@ -255,6 +255,7 @@ mod tests {
                 Event::Advanced { bytes, .. } => format!("advance {bytes}"),
                 Event::Said { text, .. } => format!("say {text}"),
                 Event::Finished { outcome, failed, .. } => format!("end {outcome} {failed}"),
+                Event::Known { subject, .. } => format!("known {subject}"),
                 Event::Detail(text) => text,
                 Event::Warning { text, .. } => text,
             });

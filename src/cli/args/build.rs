@@ -14,6 +14,9 @@ pub struct Build {
     /// Folder for result.json and machine-patch.yaml [default: out, beside FILE]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// Say of every step whether its result is known and, if not, what changed; make nothing
+    #[arg(long)]
+    pub dry_run: bool,
     /// Take every image as the lock has it: what is not in it, or a FILE that was changed since, is an error
     #[arg(long, help_heading = "Lock", conflicts_with = "update")]
     pub locked: bool,

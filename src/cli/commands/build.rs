@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::env;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+
+use serde_json::json;
 
 use super::super::args::Build;
 use super::super::failure::{Failure, Outcome};
@@ -10,11 +13,13 @@ use super::super::options::{self, Options};
 use super::super::printer::Printer;
 use super::installer::host;
 use super::{check_outputs, references};
-use crate::base::fsio;
+use crate::base::units::count;
+use crate::base::{fsio, printable};
 use crate::image::Pins;
 use crate::plan::Context;
 use crate::plan::build::report::{PATCH, RESULT, document, next, patch};
 use crate::plan::build::{Built, Options as BuildOptions, build};
+use crate::plan::dry::{DryRun, Fate, Planned};
 use crate::plan::lock::Lock;
 use crate::plan::outputs::Written;
 use crate::plan::spec::{self, Loaded};
@@ -25,7 +30,14 @@ pub(super) fn run(args: &Build, options: &Options, printer: &Printer) -> Result<
     check_outputs(&references(&super::probed(&outputs), &loaded.spec.platforms)?, options)?;
     let file = Lock::file_of(&args.file);
     let lock = Lock::read(&file)?;
-    let context = Context { pins: pins(args, &loaded, lock.as_ref(), &file)?, ..options.context.clone() };
+    let dry = args.dry_run.then(DryRun::default);
+    let pins = pins(args, &loaded, lock.as_ref(), &file)?;
+    let context = Context { pins, dry: dry.clone(), ..options.context.clone() };
+    if let Some(dry) = dry {
+        build(&loaded, &context, &how(options, false))?;
+        print_plan(&dry.planned(), printer)?;
+        return Ok(Outcome::Done);
+    }
     let built = build(&loaded, &context, &how(options, true))?;
     let seen = context.pins.seen();
     built.reports.iter().for_each(|report| printer.findings(report));
@@ -44,6 +56,23 @@ pub(super) fn run(args: &Build, options: &Options, printer: &Printer) -> Result<
     printer.result("build", value, &text)?;
     say_next(&built, printer);
     Ok(Outcome::Done)
+}
+
+/// Each step with what becomes of it, and why.
+fn print_plan(planned: &[Planned], printer: &Printer) -> Result<(), Failure> {
+    let mut text = String::new();
+    let mut runs = 0;
+    for Planned { step, subject, fate } in planned {
+        let (word, why) = match fate {
+            Fate::Known => ("known", String::new()),
+            Fate::Runs { why } => ("runs", format!(": {why}")),
+            Fate::Waits { r#for } => ("waits", format!(" for {}", r#for)),
+        };
+        runs += usize::from(*fate != Fate::Known);
+        let _ = writeln!(text, "{word:5}  {step} {}{}", printable(subject), printable(&why)); // to a String
+    }
+    let _ = writeln!(text, "{}, {} to be run", count(planned.len(), "step"), runs);
+    printer.result("build", json!({ "steps": planned }), &text)
 }
 
 /// What a spec does not say of how it is built.

@@ -2,6 +2,7 @@
 
 mod bench;
 mod build;
+mod cache;
 mod check;
 mod copy;
 mod custom_imager;
@@ -36,6 +37,7 @@ pub(super) fn run(
 ) -> Result<Outcome, Failure> {
     match command {
         Command::Bench(args) => bench::run(args, global, options, printer),
+        Command::Cache(args) => cache::run(args, options, printer),
         Command::Build(args) => build::run(args, options, printer),
         Command::Extension(args) => extension::run(args, options, printer),
         Command::Packages(args) => packages::run(args, printer),

@@ -227,6 +227,24 @@ impl Declared<'_> {
         PackageSpec { folder, targets: one.targets.clone(), arguments: one.build_args.clone(), delegate }
     }
 
+    /// Whether an extension takes files out of what BuildKit is to build, or is itself given to it.
+    pub(super) fn needs_build(&self, number: usize) -> bool {
+        let builds = self.spec.kernel.as_ref().is_some_and(|kernel| kernel.buildkit.is_some());
+        self.spec.extensions.get(number).is_some_and(|one| {
+            let images = one.copies.iter().map(|copy| &copy.from).chain(&one.modules_from);
+            one.delegate || (builds && images.into_iter().any(|image| image.own_kernel().is_some()))
+        })
+    }
+
+    /// What an installer is called.
+    pub(super) fn installer_name(&self, number: usize) -> String {
+        let own = self.spec.installers.get(number).and_then(|one| one.name.clone());
+        own.unwrap_or_else(|| match self.spec.installers.len() {
+            1 => "installer".to_owned(),
+            _ => format!("installer-{}", number + 1),
+        })
+    }
+
     /// How an installer is made, and what it is called. `placed` has the images of the extensions that were made.
     pub(super) fn installer(
         &self,
@@ -235,10 +253,7 @@ impl Declared<'_> {
     ) -> Result<(String, InstallerSpec), Error> {
         let one = self.spec.installers.get(number);
         let one = one.ok_or_else(|| Error::Internal("an installer of the spec".to_owned()))?;
-        let name = one.name.clone().unwrap_or_else(|| match self.spec.installers.len() {
-            1 => "installer".to_owned(),
-            _ => format!("installer-{}", number + 1),
-        });
+        let name = self.installer_name(number);
         let mut outputs = self.outputs(&one.outputs);
         outputs.push(self.installer_place(number));
         let imager = match &self.spec.kernel {

@@ -17,6 +17,7 @@ use std::sync::{Mutex, PoisonError};
 use serde::Serialize;
 
 use super::custom_imager;
+use super::dry::Fate;
 use super::error::Error;
 use super::extension::{self, BuiltExtension};
 use super::installer::{self, build::Facts};
@@ -102,28 +103,56 @@ pub fn build(loaded: &Loaded, context: &Context, options: &Options<'_>) -> Resul
     let folder = context.store.temp_folder()?;
     let declared = Declared { spec: &loaded.spec, options, folder: folder.path() };
     let mut built = Built::default();
-    kernels(&declared, context, &mut built)?;
+    let has_kernel = known(kernels(&declared, context, &mut built))?.is_some();
     let (imagers, extensions) = std::thread::scope(|scope| {
-        let imagers = scope.spawn(|| self::imagers(&declared, context));
+        let imagers = scope.spawn(|| match has_kernel {
+            true => self::imagers(&declared, context),
+            false => Err(Error::NotRun),
+        });
         let extensions = self::extensions(&declared, context);
         let imagers =
             imagers.join().unwrap_or_else(|_| Err(Error::Internal("a thread has failed".to_owned())));
         (imagers, extensions)
     });
     // Whichever failed first is the cause; both are told in the order of the spec.
-    built.items.extend(imagers?);
+    let imagers = known(imagers)?;
+    let mut missing = imagers.is_none().then(|| "an imager with the kernel".to_owned());
+    built.items.extend(imagers.unwrap_or_default());
     let mut placed = Vec::new();
-    for made in extensions? {
+    for (number, made) in extensions?.into_iter().enumerate() {
+        let Some(made) = made else {
+            missing.get_or_insert_with(|| format!("extension {}", number + 1));
+            continue;
+        };
         placed.push(made.items.iter().map(|item| (item.inner.clone(), item.name.clone())).collect());
         built.items.extend(made.items);
         built.reports.extend(made.reports);
         built.modules.extend(made.modules);
     }
-    installers(&declared, context, &placed, &mut built)?;
+    match (missing, &context.dry) {
+        (Some(missing), Some(dry)) => {
+            for number in 0..loaded.spec.installers.len() {
+                let name = declared.installer_name(number);
+                dry.note("installer", &name, Fate::Waits { r#for: missing.clone() });
+            }
+        }
+        _ => {
+            known(installers(&declared, context, &placed, &mut built))?;
+        }
+    }
     built.modules.sort();
     built.modules.dedup();
     built.folder = Some(folder);
     Ok(built)
+}
+
+/// Nothing, for a part that a dry run would have to make.
+fn known<T>(made: Result<T, Error>) -> Result<Option<T>, Error> {
+    match made {
+        Ok(made) => Ok(Some(made)),
+        Err(Error::NotRun) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Takes the image in the temporary folder off what was written, and gives its digest.
@@ -135,6 +164,11 @@ fn inner(written: &mut Vec<Written>, inner: &str) -> Result<crate::base::Digest,
 
 fn kernels(declared: &Declared<'_>, context: &Context, built: &mut Built) -> Result<(), Error> {
     let Some(spec) = declared.kernel()? else { return Ok(()) };
+    if let Some(dry) = &context.dry {
+        let why = "what BuildKit builds only BuildKit knows".to_owned();
+        dry.note("kernel", &spec.context.display().to_string(), Fate::Runs { why });
+        return Err(Error::NotRun);
+    }
     let made = kernel::build(&spec, context)?;
     for image in made.images {
         let place = declared.of_kernel(&image.name);
@@ -173,11 +207,12 @@ struct Made {
     modules: Vec<String>,
 }
 
-fn extensions(declared: &Declared<'_>, context: &Context) -> Result<Vec<Made>, Error> {
+fn extensions(declared: &Declared<'_>, context: &Context) -> Result<Vec<Option<Made>>, Error> {
     let numbers: Vec<usize> = (0..declared.spec.extensions.len()).collect();
-    let made: Mutex<Vec<Made>> = Mutex::new(numbers.iter().map(|_| Made::default()).collect());
-    each(context.workers.jobs().max(2), &numbers, |number| -> Result<(), Error> {
-        let one = self::extension(declared, context, *number)?;
+    let made: Mutex<Vec<Option<Made>>> = Mutex::new(numbers.iter().map(|_| None).collect());
+    let jobs = if context.dry.is_some() { 1 } else { context.workers.jobs().max(2) };
+    each(jobs, &numbers, |number| -> Result<(), Error> {
+        let one = known(self::extension(declared, context, *number))?;
         if let Some(place) = made.lock().unwrap_or_else(PoisonError::into_inner).get_mut(*number) {
             *place = one;
         }
@@ -189,6 +224,9 @@ fn extensions(declared: &Declared<'_>, context: &Context) -> Result<Vec<Made>, E
 fn extension(declared: &Declared<'_>, context: &Context, number: usize) -> Result<Made, Error> {
     let mut made = Made::default();
     let Some((mut spec, packages)) = declared.extension(number)? else { return Ok(made) };
+    if context.dry.is_some() && declared.needs_build(number) {
+        return Err(Error::NotRun);
+    }
     let place = |name: &str| declared.extension_place(number, name);
     spec.outputs.push(place("{name}"));
     let built = match packages {

@@ -60,7 +60,7 @@ pub(super) fn verified<'p>(
             .with_value("outcome", count(modules.len(), "module")))
     };
     let step = Step::new("modules", 2, extension.name(), run)
-        .parameter("rootfs", extension.rootfs.key())
+        .tree("rootfs", &extension.rootfs)
         .parameter("talos", talos.version())
         .parameter("cmdline", cmdline.as_str());
     plan.add(step.needs(kernel))
@@ -231,7 +231,7 @@ pub(super) fn modules_dep<'p>(plan: &mut Plan<'p>, prepared: &'p Prepared, epoch
             "kernel",
             prepared.assets.get(Asset::Kernel).map(|kernel| kernel.digest.to_string()).unwrap_or_default(),
         )
-        .parameter("firmware", prepared.firmware.key())
+        .tree("firmware", &prepared.firmware)
         .parameter("talos", prepared.talos.version())
         .parameter("epoch", epoch.seconds());
     plan.add(step)
@@ -272,7 +272,7 @@ pub(super) fn firmware<'p>(plan: &mut Plan<'p>, prepared: &'p Prepared, epoch: E
         Ok(Outputs::default().with_blob("firmware", blob).with_value("outcome", outcome))
     };
     let step = Step::new("firmware", 1, prepared.platform.to_string(), run)
-        .parameter("tree", tree.key())
+        .tree("tree", tree)
         .parameter("zstd", prepared.talos.has(Feature::Zstd))
         .parameter("epoch", epoch.seconds());
     plan.add(step.total(total))

@@ -175,6 +175,270 @@ fn a_spec_that_cannot_be_right_is_met_before_anything_is_made() {
 }
 
 #[test]
+fn a_dry_run_says_of_each_step_whether_it_is_known_and_what_changed() {
+    let world = simple();
+    let cold = world.ok(&["build", "--dry-run"]);
+    assert!(cold.contains("runs   layer mine rootfs linux/amd64: it was never run here"), "{cold}");
+    assert!(cold.contains("waits  installer installer for extension 1"), "{cold}");
+    assert!(!world.path("out").exists() && !world.path("talosmith.lock").exists());
+    world.ok(&["build"]);
+    let warm = world.ok(&["build", "--dry-run"]);
+    assert!(warm.lines().count() > 8 && warm.ends_with("steps, 0 to be run\n"), "{warm}");
+    // Another folder, other times, another day: nothing of it counts.
+    let moved = World::new();
+    for name in ["talosmith.yaml", "mine/manifest.yaml"] {
+        moved.write(name, fs::read(world.path(name)).unwrap());
+    }
+    let (path, bytes) = module("good.ko");
+    moved.write(&format!("mine/rootfs/{path}"), &bytes);
+    let cache = world.path("cache/talosmith").display().to_string();
+    let there = moved.ok(&["build", "--dry-run", "--cache", &cache]);
+    assert!(there.ends_with("steps, 0 to be run\n"), "{there}");
+
+    world.write("mine/rootfs/usr/local/new", "new");
+    world.write(&format!("mine/rootfs/{path}"), module("unsigned.ko").1);
+    let changed = world.ok(&["build", "--dry-run"]);
+    let line = changed.lines().find(|line| line.starts_with("runs")).unwrap();
+    assert!(
+        line.contains("`usr/local/new` is new") && line.contains(&format!("`{path}` changed")),
+        "{changed}"
+    );
+    assert!(changed.contains("known  layer mine manifest.yaml linux/amd64"), "{changed}");
+    // Of the steps behind it, too, once the one before has run.
+    world.ok(&["build"]);
+    let mut command = world.command(&["build", "--dry-run", "--json"]);
+    let ran = support::Ran::of(command.env("SOURCE_DATE_EPOCH", "7").output().unwrap());
+    let value: Value = serde_json::from_str(&ran.out).unwrap();
+    let step = &value["result"]["steps"][0];
+    assert_eq!((&step["state"], &step["why"]), (&"runs".into(), &"`epoch` was `0` and is `7`".into()));
+}
+
+#[test]
+fn a_bundle_has_all_that_a_build_without_a_network_needs() {
+    let registry = FakeRegistry::start(Default::default());
+    let world = World::new();
+    let one = pushed(&world, &registry, "one", "first");
+    let tiny = Inputs::tiny();
+    for (name, from) in [("imager", &tiny.imager), ("base", &tiny.base)] {
+        world.ok(&["copy", from, &format!("docker://{}/talos/{name}:v1", registry.host)]);
+    }
+    let host = &registry.host;
+    world.write(
+        "talosmith.yaml",
+        format!(
+            "version: v1\ntalos: v1.11.3\nextensions: [{{image: '{one}'}}]\ninstallers:\n- imager: {host}/talos/imager:v1\n  base: {host}/talos/base:v1\n  outputs: [{{oci: out}}]\n"
+        ),
+    );
+    // What signs an image hangs on it.
+    let digest = digest_of(&world, &one);
+    let signature = serde_json::json!({
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "artifactType": "application/vnd.example.signature",
+        "config": { "mediaType": "application/vnd.oci.empty.v1+json", "digest": talosmith::base::Digest::of(b"{}"), "size": 2 },
+        "layers": [],
+        "subject": { "mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": digest, "size": 1 },
+    })
+    .to_string();
+    let own = talosmith::base::Digest::of(signature.as_bytes());
+    let media_type = "application/vnd.oci.image.manifest.v1+json";
+    registry.add_blob("acme/one", b"{}");
+    registry.add_manifest("acme/one", &own.to_string(), media_type, signature.as_bytes());
+    let list = serde_json::json!({ "schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json",
+        "manifests": [{ "mediaType": media_type, "digest": own, "size": signature.len() }] });
+    registry.add_manifest(
+        "acme/one",
+        &digest.replace(':', "-"),
+        "application/vnd.oci.image.index.v1+json",
+        list.to_string().as_bytes(),
+    );
+
+    let listed = world.ok(&["bundle", "--list"]);
+    assert!(listed.contains(&one) && listed.contains("in all, to be fetched"), "{listed}");
+    world.ok(&["bundle", "-o", "bundle.tar"]);
+    let built = world.digest(&["build", "--locked"]);
+    // Others can read it, too.
+    for name in ["talosmith.lock", &own.to_string()] {
+        world.ok(&[
+            "copy",
+            &format!("oci-archive:bundle.tar:{name}"),
+            &format!("oci:part:{}", name.replace(':', "-")),
+        ]);
+    }
+
+    // The other site: the spec and the archive, no lock, no cache, no registry.
+    let site = World::new();
+    site.write("talosmith.yaml", fs::read(world.path("talosmith.yaml")).unwrap());
+    fs::copy(world.path("bundle.tar"), site.path("bundle.tar")).unwrap();
+    drop(registry);
+    site.run(&["build", "--offline"]).failed(4, &["--offline"]);
+    assert_eq!(site.digest(&["build", "--bundle", "bundle.tar", "--offline"]), built);
+    assert_eq!(site.digest(&["build", "--bundle", "bundle.tar", "--offline", "--locked"]), built);
+    site.run(&["build", "--bundle", "out", "--offline"]).failed(3, &["`out` is no bundle"]);
+}
+
+#[test]
+fn a_newer_bundle_holds_what_is_new() {
+    let registry = FakeRegistry::start(Default::default());
+    let world = World::new();
+    let one = pushed(&world, &registry, "one", &"text ".repeat(20_000));
+    spec(&world, &format!("  - image: {one}\n"), "");
+    world.ok(&["bundle", "-o", "old.tar"]);
+    let two = pushed(&world, &registry, "two", "small");
+    spec(&world, &format!("  - image: {one}\n  - image: {two}\n"), "");
+    world.ok(&["bundle", "-o", "new.tar", "--since", "old.tar"]);
+    let built = world.digest(&["build"]);
+    let members = |name: &str| -> Vec<String> {
+        let mut archive = tar::Archive::new(fs::File::open(world.path(name)).unwrap());
+        let paths =
+            archive.entries().unwrap().map(|entry| entry.unwrap().path().unwrap().display().to_string());
+        paths.filter(|path| path.starts_with("blobs/sha256/") && !path.ends_with('/')).collect()
+    };
+    let (old, new) = (members("old.tar"), members("new.tar"));
+    let layers = Image::open(&world.path("out/installer")).layers().len();
+    assert!(layers > 0 && old.iter().filter(|blob| new.contains(blob)).count() <= 2, "{old:?} {new:?}");
+    fs::remove_dir_all(world.path("cache")).unwrap();
+    fs::remove_file(world.path("talosmith.lock")).unwrap();
+    drop(registry);
+    let words = ["build", "--offline", "--bundle", "new.tar", "--bundle", "old.tar"];
+    assert_eq!(world.digest(&words), built);
+    fs::remove_dir_all(world.path("cache")).unwrap();
+    world.run(&words[..4]).failed(4, &["--offline"]);
+}
+
+#[test]
+fn a_published_image_is_what_the_lock_gives_or_what_differs_is_said() {
+    let world = simple();
+    world.ok(&["build"]);
+    let said = world.ok(&["verify", "talosmith.lock", "oci:out/installer"]);
+    assert_eq!(said, "oci:out/installer is what `talosmith.lock` gives: installer\n");
+    assert!(world.ok(&["verify", "talosmith.lock", "oci:out/mine"]).ends_with(": mine\n"));
+    // Somebody has put another module in.
+    let (path, _) = module("good.ko");
+    world.write(&format!("other/rootfs/{path}"), module("unsigned.ko").1);
+    world.write("other/manifest.yaml", fs::read(world.path("mine/manifest.yaml")).unwrap());
+    world.ok(&["extension", "./other", "-o", "oci:other"]);
+    let ran = world.run(&["verify", "talosmith.lock", "oci:other"]);
+    assert_eq!(ran.code, 1, "{ran:#?}");
+    assert!(ran.out.contains("is not what `talosmith.lock` gives") && ran.out.contains(&path), "{}", ran.out);
+    world.run(&["verify", "talosmith.lock", &Inputs::tiny().base]).failed(3, &["makes nothing of the kind"]);
+    // What steered the time is in the lock.
+    let mut command = world.command(&["build", "--update"]);
+    assert_eq!(support::Ran::of(command.env("SOURCE_DATE_EPOCH", "1700000000").output().unwrap()).code, 0);
+    world.ok(&["verify", "talosmith.lock", "oci:out/installer"]);
+}
+
+#[test]
+fn a_build_that_is_killed_at_any_instant_leaves_a_store_that_gives_the_same() {
+    use std::io::{BufRead as _, BufReader};
+    let world = simple();
+    let built = world.digest(&["build"]);
+    let words = |cache: &'static str| ["build", "--cache", cache, "--progress", "json"];
+    let events = world.run(&words("counted")).err.lines().count();
+    assert!(events > 20, "{events}");
+    for instant in 0..50 {
+        let _ = fs::remove_dir_all(world.path("killed"));
+        let mut child = world
+            .command(&words("killed"))
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        assert!(lines.take(1 + instant * events / 50).all(|line| line.is_ok()));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let verified = world.run(&["cache", "verify", "--cache", "killed"]);
+        assert_eq!(verified.code, 0, "{instant}: {verified:#?}");
+        assert_eq!(world.digest(&["build", "--cache", "killed"]), built, "{instant}");
+    }
+}
+
+#[test]
+fn two_builds_at_once_share_a_store() {
+    let world = simple();
+    let other = simple();
+    let cache = world.path("cache/talosmith").display().to_string();
+    let mut children: Vec<_> = (0..4)
+        .map(|number| {
+            let (world, out) = if number % 2 == 0 { (&world, "a") } else { (&other, "b") };
+            let mut command =
+                world.command(&["build", "--cache", &cache, "--out", &format!("{out}{number}")]);
+            command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap()
+        })
+        .collect();
+    let said: Vec<String> = children
+        .drain(..)
+        .map(|child| {
+            let ran = support::Ran::of(child.wait_with_output().unwrap());
+            assert_eq!(ran.code, 0, "{ran:#?}");
+            ran.out
+        })
+        .collect();
+    assert!(said.iter().all(|other| *other == said[0]), "{said:#?}");
+}
+
+#[test]
+fn the_cache_is_measured_kept_in_bounds_and_verified() {
+    let world = simple();
+    let built = world.digest(&["build"]);
+    let bytes = |world: &World| world.json(&["cache", "size"])["result"]["bytes"].as_u64().unwrap();
+    let whole = bytes(&world);
+    assert!(world.ok(&["cache", "size"]).contains("blobs") && whole > 10_000);
+    world.ok(&["cache", "prune", "--keep", "5kB"]);
+    assert!(bytes(&world) <= 5000);
+    assert_eq!(world.digest(&["build"]), built);
+    world.run(&["cache", "prune", "--keep", "much"]).failed(2, &["no size"]);
+
+    // A flipped bit is noticed, named, and made anew.
+    let blobs = world.path("cache/talosmith/blobs/sha256");
+    let largest = fs::read_dir(&blobs).unwrap().map(|entry| entry.unwrap().path());
+    let largest = largest.max_by_key(|path| fs::metadata(path).unwrap().len()).unwrap();
+    let mut bytes = fs::read(&largest).unwrap();
+    bytes[1000] ^= 1;
+    fs::remove_file(&largest).unwrap(); // it may be linked to from the output
+    fs::write(&largest, bytes).unwrap();
+    let ran = world.run(&["cache", "verify"]);
+    let name = largest.file_name().unwrap().to_str().unwrap().to_owned();
+    assert!(
+        ran.code == 1 && ran.out.contains(&format!("sha256:{name} was damaged, and is removed")),
+        "{ran:#?}"
+    );
+    assert_eq!(world.digest(&["build"]), built);
+    assert_eq!(world.run(&["cache", "verify"]).code, 0);
+}
+
+#[test]
+fn where_the_time_went_is_one_page_and_figures() {
+    let world = simple();
+    world.ok(&["build", "--timings", "out/timings.html"]);
+    let page = fs::read_to_string(world.path("out/timings.html")).unwrap();
+    assert!(page.starts_with("<!DOCTYPE html>") || page.starts_with("<!doctype html>"), "{}", &page[..40]);
+    assert!(page.contains("squashfs") && page.contains("boot assets") && !page.contains("<script"));
+    world.ok(&["build", "--timings", "timings.json"]);
+    let figures: Value = serde_json::from_slice(&fs::read(world.path("timings.json")).unwrap()).unwrap();
+    let bars = figures["bars"].as_array().unwrap();
+    assert!(bars.iter().any(|bar| bar["step"] == "squashfs" && bar["known"] == true), "{figures}");
+    assert!(figures["peak"].as_u64().unwrap() > 1 << 20);
+    let outputs = figures["outputs"].as_array().unwrap();
+    assert!(
+        outputs.iter().any(|line| line.as_str().unwrap().starts_with("oci:out/installer@sha256:")),
+        "{outputs:?}"
+    );
+}
+
+#[test]
+fn a_bench_says_how_fast_and_against_what() {
+    let world = simple();
+    let value = world.json(&["bench", "--runs", "2", "--vs", "true"]);
+    let text = value["result"].to_string();
+    assert!(text.contains("cold") && text.contains("warm"), "{text}");
+    let table = world.ok(&["bench", "--runs", "1", "--markdown", "--", "extension", "mine", "-o", "oci:o"]);
+    assert!(table.contains("| ") && table.contains("cold"), "{table}");
+    world.run(&["bench", "--runs", "1", "--", "extension", "mien", "-o", "oci:o"]).failed(3, &["mien"]);
+}
+
+#[test]
 fn the_schema_takes_the_demo_and_the_spec_of_the_guide() {
     let Some(python) = support::judge::judge_at("TALOSMITH_PYTHON", "python with jsonschema") else { return };
     let world = World::new();

@@ -11,7 +11,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 pub use self::bench::Bench;
-pub use self::build::Build;
+pub use self::build::{Build, Bundle, Verify};
 pub use self::extension::{Extension, Packages};
 pub use self::kernel::Kernel;
 use crate::talos::kind::Kind;
@@ -151,6 +151,10 @@ pub enum Command {
     /// Say how large the cache is, take from it what was used longest ago, or verify every blob in it
     #[command(subcommand)]
     Cache(Cache),
+    /// Put every input of a talosmith.yaml into one archive, for a site without a network
+    Bundle(Bundle),
+    /// Say whether an image is what a talosmith.yaml and its lock give, and what differs if not
+    Verify(Verify),
     /// Measure how fast a build is, cold, warm and with a file changed, beside another command
     Bench(Box<Bench>),
     /// Print the JSON Schema of talosmith.yaml, by which editors complete it
@@ -180,6 +184,8 @@ impl Command {
             Self::Copy(_) => "copy",
             Self::Depmod(_) => "depmod",
             Self::Squashfs(_) => "squashfs",
+            Self::Bundle(_) => "bundle",
+            Self::Verify(_) => "verify",
             Self::Bench(_) => "bench",
             Self::Cache(_) => "cache",
             Self::Schema => "schema",

@@ -16,6 +16,8 @@ pub mod media_type {
     pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
     /// An OCI image configuration.
     pub const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+    /// The configuration of what is no image: `{}`.
+    pub const OCI_EMPTY: &str = "application/vnd.oci.empty.v1+json";
     /// A plain layer.
     pub const OCI_LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
     /// A layer in gzip.

@@ -314,8 +314,23 @@ pub fn write_archive<E: From<LayoutError>>(
     fetch: &Fetch<'_, E>,
 ) -> Result<(), E> {
     let Some(root) = set.root() else { return Ok(()) };
+    write_archive_of(file, &[(root.descriptor.clone(), name.map(str::to_owned))], set, fetch)
+}
+
+/// Writes several images, each with its name, as an archive. `set` has the parts of all of them.
+pub fn write_archive_of<E: From<LayoutError>>(
+    file: &Path,
+    roots: &[(Descriptor, Option<String>)],
+    set: &ImageSet,
+    fetch: &Fetch<'_, E>,
+) -> Result<(), E> {
     let mut index = LayoutIndex::empty();
-    index.enter(&root.descriptor, name);
+    for (root, name) in roots {
+        match name {
+            Some(name) => index.enter(root, Some(name)),
+            None => index.manifests.push(root.clone()),
+        }
+    }
     let mut members: BTreeMap<String, Content> = BTreeMap::new();
     members.insert(LAYOUT_FILE.to_owned(), Content::memory(LAYOUT));
     members.insert("index.json".to_owned(), Content::memory(json::to_vec(&index)));

@@ -124,8 +124,7 @@ struct Remote {
 impl Remote {
     /// What need not be fetched: a blob of the store, or of the bundle.
     fn here(&self, blob: &Descriptor) -> Option<Content> {
-        let bundled = || self.pins.bundle()?.blob(blob).ok();
-        self.store.blob(&blob.digest, blob.size).or_else(bundled)
+        self.store.blob(&blob.digest, blob.size).or_else(|| self.pins.in_bundle(blob))
     }
 
     /// The bytes of a manifest or index that is here, if they are what its digest says.
@@ -177,6 +176,21 @@ impl Opened {
             OpenMedium::Remote(remote) => Some(&remote.repository),
             _ => None,
         }
+    }
+
+    /// Whether a blob need not be fetched.
+    pub fn has(&self, blob: &Descriptor) -> bool {
+        match &self.medium {
+            OpenMedium::Remote(remote) => remote.here(blob).is_some(),
+            OpenMedium::Layout(_) | OpenMedium::Docker(_) => true,
+        }
+    }
+
+    /// What hangs on the image in its registry: signatures, bills of materials.
+    pub fn referrers(&self) -> Result<Vec<Document>, MediaError> {
+        let OpenMedium::Remote(remote) = &self.medium else { return Ok(Vec::new()) };
+        let listed = remote.client.referrers(&remote.repository, &self.root.descriptor.digest)?;
+        listed.iter().map(|descriptor| self.document(descriptor)).collect()
     }
 
     /// Everything that belongs to the image.
@@ -333,6 +347,15 @@ impl Media {
                 Some("an OCI archive holds `oci-layout`, a docker archive `manifest.json`"),
             ))
         }
+    }
+
+    /// Opens an OCI layout, a folder or an archive of one, for all that is in it.
+    pub fn open_layout(&self, path: &Path) -> Result<Layout, MediaError> {
+        if fs::metadata(path).at("read", path)?.is_dir() {
+            return Ok(Layout::open(path)?);
+        }
+        let (plain, members) = self.members(path)?;
+        Ok(Layout::open_archive(&plain, members)?)
     }
 
     /// The members of an archive, and the file that holds them: the archive itself or, if it is

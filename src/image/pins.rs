@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use super::descriptor::Descriptor;
+use super::document::Source as _;
 use super::layout::Layout;
 use super::platform::Platform;
 use super::reference::{Reference, RegistryReference};
@@ -46,7 +47,7 @@ pub struct Pins(Arc<Inner>);
 struct Inner {
     pinned: BTreeMap<RegistryReference, Pin>,
     locked: bool,
-    bundle: Option<Layout>,
+    bundles: Vec<Layout>,
     /// Prefix of a name, and what stands in its place; the longest first.
     mirrors: Vec<(String, String)>,
     seen: Mutex<Seen>,
@@ -70,13 +71,13 @@ impl Pins {
     pub fn new(
         pinned: BTreeMap<RegistryReference, Pin>,
         locked: bool,
-        bundle: Option<Layout>,
+        bundles: Vec<Layout>,
         mirrors: &BTreeMap<String, String>,
     ) -> Self {
         let mut mirrors: Vec<(String, String)> =
             mirrors.iter().map(|(from, to)| (from.clone(), to.clone())).collect();
         mirrors.sort_by_key(|(from, _)| std::cmp::Reverse(from.len()));
-        Self(Arc::new(Inner { pinned, locked, bundle, mirrors, seen: Mutex::default() }))
+        Self(Arc::new(Inner { pinned, locked, bundles, mirrors, seen: Mutex::default() }))
     }
 
     /// What is pinned of a reference.
@@ -89,14 +90,14 @@ impl Pins {
         self.0.locked && reference.digest.is_none() && !self.0.pinned.contains_key(reference)
     }
 
-    /// The images that came along.
-    pub fn bundle(&self) -> Option<&Layout> {
-        self.0.bundle.as_ref()
+    /// A blob that came along.
+    pub(super) fn in_bundle(&self, blob: &Descriptor) -> Option<Content> {
+        self.0.bundles.iter().find_map(|bundle| bundle.blob(blob).ok())
     }
 
-    /// A blob of the bundle whose size is not known before.
+    /// A blob of a bundle whose size is not known before.
     pub fn bundled(&self, digest: &Digest) -> Option<Content> {
-        self.bundle()?.anything(digest)
+        self.0.bundles.iter().find_map(|bundle| bundle.anything(digest))
     }
 
     /// Where an image is asked for: the name of the mirror, or its own.
@@ -164,7 +165,7 @@ mod tests {
             ("other.example.com/a", "x.example.com"),
         ];
         let mirrors = mirrors.map(|(from, to)| (from.to_owned(), to.to_owned())).into();
-        let pins = Pins::new(BTreeMap::new(), false, None, &mirrors);
+        let pins = Pins::new(BTreeMap::new(), false, Vec::new(), &mirrors);
         for (from, to) in [
             ("ghcr.io/acme/x:1", "mirror.example.com/ghcr/acme/x:1"),
             ("ghcr.io/siderolabs/imager:v1", "127.0.0.1:5000/talos/imager:v1"),
@@ -180,7 +181,7 @@ mod tests {
     fn what_is_locked_refuses_names_that_may_move() {
         let pin = Pin { digest: Digest::of(b""), size: 0, media_type: String::new(), platforms: Vec::new() };
         let known: RegistryReference = "a.b/known:1".parse().unwrap();
-        let pins = Pins::new([(known.clone(), pin)].into(), true, None, &BTreeMap::new());
+        let pins = Pins::new([(known.clone(), pin)].into(), true, Vec::new(), &BTreeMap::new());
         let other: RegistryReference = "a.b/other:1".parse().unwrap();
         assert!(!pins.refuses(&known) && pins.refuses(&other));
         assert!(!pins.refuses(&other.with_digest(Digest::of(b"x"))));

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::error::{Error, Problem};
 use super::spec::Loaded;
-use crate::base::Digest;
 use crate::base::fsio::{self, FileError};
+use crate::base::{Digest, Epoch};
 use crate::image::RegistryReference;
 use crate::image::pins::{Pin, PinnedSource, Seen};
 
@@ -28,6 +28,9 @@ pub struct Lock {
     version: u32,
     /// Of the spec's bytes.
     pub spec: Digest,
+    /// `SOURCE_DATE_EPOCH`, where it was set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<u64>,
     /// Images by the reference that was written.
     pub images: Vec<LockedImage>,
     /// Files that packages fetch.
@@ -82,7 +85,7 @@ impl Lock {
     }
 
     /// The lock of what a build has found out.
-    pub fn of(checksum: Digest, seen: &Seen) -> Self {
+    pub fn of(checksum: Digest, epoch: Option<Epoch>, seen: &Seen) -> Self {
         // What has a digest means the same for ever.
         let images = seen
             .images
@@ -91,6 +94,7 @@ impl Lock {
         Self {
             version: VERSION,
             spec: checksum,
+            epoch: epoch.map(|epoch| epoch.seconds()),
             images: images.collect(),
             sources: seen.sources.values().cloned().collect(),
         }
@@ -134,10 +138,16 @@ impl Lock {
             .into())
     }
 
-    /// Writes it, unless the file says the same already. Gives whether it was written.
-    pub fn write(&self, file: &Path) -> Result<bool, FileError> {
+    /// Its bytes.
+    pub fn to_text(&self) -> Vec<u8> {
         let mut text = serde_json::to_vec_pretty(self).unwrap_or_default();
         text.push(b'\n');
+        text
+    }
+
+    /// Writes it, unless the file says the same already. Gives whether it was written.
+    pub fn write(&self, file: &Path) -> Result<bool, FileError> {
+        let text = self.to_text();
         if fsio::read(file, LIMIT).is_ok_and(|there| there == text) {
             return Ok(false);
         }
@@ -184,7 +194,13 @@ mod tests {
                 platforms: Vec::new(),
             },
         });
-        Lock { version: VERSION, spec: Digest::of(b"spec"), images: images.collect(), sources: Vec::new() }
+        Lock {
+            version: VERSION,
+            spec: Digest::of(b"spec"),
+            epoch: None,
+            images: images.collect(),
+            sources: Vec::new(),
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub mod assemble;
 pub mod bench;
 pub mod boot_files;
 pub mod build;
+pub mod bundle;
 pub mod cache;
 pub mod check;
 pub mod copy;

@@ -147,6 +147,13 @@ fn subject(context: &Context, one: OneImage<'_>, contents: Contents) -> Result<S
     Ok(Subject { reference, kind, image: Some(ImageFacts { platform, document, manifest, config }), files })
 }
 
+/// The kind of what `reference` names; of an index, that of its first image.
+pub fn kind_of_reference(context: &Context, reference: &Reference) -> Result<Kind, Error> {
+    let image = Media::from(context).open(reference)?;
+    let document = images_of(&image)?.swap_remove(0); // at least one: without any it is an error
+    Ok(kind_of_image(context, &OneImage::read(&image, document)?)?.0)
+}
+
 /// The kind of an image, and its paths without their contents.
 pub fn kind_of_image(context: &Context, one: &OneImage<'_>) -> Result<(Kind, TreeInput), Error> {
     let listed = list(context, one)?;

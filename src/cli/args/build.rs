@@ -20,6 +20,9 @@ pub struct Build {
     /// Take every image as the lock has it: what is not in it, or a FILE that was changed since, is an error
     #[arg(long, help_heading = "Lock", conflicts_with = "update")]
     pub locked: bool,
+    /// Archive of `talosmith bundle` that images are taken from; may be given several times
+    #[arg(long, value_name = "FILE", help_heading = "Lock")]
+    pub bundle: Vec<PathBuf>,
     /// Look images up anew: all of them, or those that NAME names; may be given several times
     #[arg(
         long,
@@ -30,6 +33,37 @@ pub struct Build {
         help_heading = "Lock"
     )]
     pub update: Vec<String>,
+}
+
+/// `talosmith bundle`
+#[derive(Debug, ClapArgs)]
+pub struct Bundle {
+    /// What is to be made elsewhere
+    #[arg(value_name = "FILE", default_value = "talosmith.yaml")]
+    pub file: PathBuf,
+    /// The archive
+    #[arg(long, short, value_name = "BUNDLE", required_unless_present = "list")]
+    pub output: Option<PathBuf>,
+    /// Leave out what this older bundle has; both are then given to `build`. May be given several times
+    #[arg(long, value_name = "BUNDLE")]
+    pub since: Vec<PathBuf>,
+    /// Say what would go in, how large it is, and how much of it would be fetched; write nothing
+    #[arg(long)]
+    pub list: bool,
+}
+
+/// `talosmith verify`
+#[derive(Debug, ClapArgs)]
+pub struct Verify {
+    /// The lock, with its talosmith.yaml beside it
+    #[arg(value_name = "LOCK")]
+    pub lock: PathBuf,
+    /// The image that is said to be made of it
+    #[arg(value_name = "REF")]
+    pub reference: String,
+    /// The spec, if it is not beside the lock and called as it is
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
 }
 
 const BUILD_HELP: &str = "\

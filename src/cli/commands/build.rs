@@ -16,9 +16,11 @@ use super::{check_outputs, references};
 use crate::base::units::count;
 use crate::base::{fsio, printable};
 use crate::image::Pins;
+use crate::image::layout::Layout;
 use crate::plan::Context;
 use crate::plan::build::report::{PATCH, RESULT, document, next, patch};
 use crate::plan::build::{Built, Options as BuildOptions, build};
+use crate::plan::bundle;
 use crate::plan::dry::{DryRun, Fate, Planned};
 use crate::plan::lock::Lock;
 use crate::plan::outputs::Written;
@@ -31,7 +33,10 @@ pub(super) fn run(args: &Build, options: &Options, printer: &Printer) -> Result<
     let file = Lock::file_of(&args.file);
     let lock = Lock::read(&file)?;
     let dry = args.dry_run.then(DryRun::default);
-    let pins = pins(args, &loaded, lock.as_ref(), &file)?;
+    let (bundles, carried) = bundle::open(&options.context, &args.bundle)?;
+    // The lock beside the spec says what is wanted; that of a bundle is for who has none.
+    let lock = lock.or(carried);
+    let pins = pins(args, &loaded, lock.as_ref(), &file, bundles)?;
     let context = Context { pins, dry: dry.clone(), ..options.context.clone() };
     if let Some(dry) = dry {
         build(&loaded, &context, &how(options, false))?;
@@ -41,7 +46,7 @@ pub(super) fn run(args: &Build, options: &Options, printer: &Printer) -> Result<
     let built = build(&loaded, &context, &how(options, true))?;
     let seen = context.pins.seen();
     built.reports.iter().for_each(|report| printer.findings(report));
-    let new = Lock::of(loaded.checksum, &seen);
+    let new = Lock::of(loaded.checksum, options.epoch, &seen);
     if !args.locked && new.write(&file).map_err(written)? {
         let before = lock.as_ref();
         let changes =
@@ -81,7 +86,13 @@ pub(super) fn how(options: &Options, outputs: bool) -> BuildOptions<'_> {
 }
 
 /// What the lock pins for this build.
-fn pins(args: &Build, loaded: &Loaded, lock: Option<&Lock>, file: &Path) -> Result<Pins, Failure> {
+fn pins(
+    args: &Build,
+    loaded: &Loaded,
+    lock: Option<&Lock>,
+    file: &Path,
+    bundles: Vec<Layout>,
+) -> Result<Pins, Failure> {
     let pinned = match lock {
         Some(lock) => {
             if args.locked {
@@ -102,7 +113,7 @@ fn pins(args: &Build, loaded: &Loaded, lock: Option<&Lock>, file: &Path) -> Resu
         }
         None => BTreeMap::new(),
     };
-    Ok(Pins::new(pinned, args.locked, None, &loaded.spec.mirrors))
+    Ok(Pins::new(pinned, args.locked, bundles, &loaded.spec.mirrors))
 }
 
 /// Writes what is left beside the outputs.

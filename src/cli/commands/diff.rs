@@ -9,14 +9,21 @@ use super::super::failure::{Failure, Outcome};
 use super::super::options::{self, Options};
 use super::super::printer::Printer;
 use crate::base::printable;
-use crate::plan::diff::{Change, diff};
+use crate::plan::diff::{Change, Difference, diff};
 
 pub(super) fn run(args: &Diff, options: &Options, printer: &Printer) -> Result<Outcome, Failure> {
     let (left, right) = (options::reference(&args.left)?, options::reference(&args.right)?);
     let platform = args.platform.as_deref().map(options::platform).transpose()?;
     let found = diff(&options.context, &left, &right, platform.as_ref())?;
+    let text = shown(&found);
+    printer.result("diff", json!({ "equal": found.is_empty(), "differences": found }), &text)?;
+    Ok(if found.is_empty() { Outcome::Done } else { Outcome::Findings })
+}
+
+/// Differences as text.
+pub(super) fn shown(found: &[Difference]) -> String {
     let mut text = String::new();
-    for difference in &found {
+    for difference in found {
         let sign = match difference.change {
             Change::Added => '+',
             Change::Removed => '-',
@@ -29,6 +36,5 @@ pub(super) fn run(args: &Diff, options: &Options, printer: &Printer) -> Result<O
             let _ = writeln!(text, "    {}", printable(detail));
         }
     }
-    printer.result("diff", json!({ "equal": found.is_empty(), "differences": found }), &text)?;
-    Ok(if found.is_empty() { Outcome::Done } else { Outcome::Findings })
+    text
 }

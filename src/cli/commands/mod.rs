@@ -2,6 +2,7 @@
 
 mod bench;
 mod build;
+mod bundle;
 mod cache;
 mod check;
 mod copy;
@@ -16,6 +17,7 @@ mod kernel;
 mod new;
 mod packages;
 mod squashfs;
+mod verify;
 
 use clap::CommandFactory as _;
 use serde_json::json;
@@ -36,6 +38,8 @@ pub(super) fn run(
     printer: &Printer,
 ) -> Result<Outcome, Failure> {
     match command {
+        Command::Bundle(args) => bundle::run(args, options, printer),
+        Command::Verify(args) => verify::run(args, options, printer),
         Command::Bench(args) => bench::run(args, global, options, printer),
         Command::Cache(args) => cache::run(args, options, printer),
         Command::Build(args) => build::run(args, options, printer),

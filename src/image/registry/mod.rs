@@ -17,6 +17,7 @@
 //! | `options` | what the caller decides, the environment's values, progress |
 //! | `client` | [`Client`]: the runtime, authorised requests |
 //! | `pull`, `push` | its methods: manifests, blobs, tags |
+//! | `referrers` | what hangs on an image |
 //! | `download` | files that lie at a URL |
 //! | `transport` | the one `send` of every request: offline, proxies, TLS, redirects |
 //! | `upload` | a content as the body of a request, hashed on its way |
@@ -34,6 +35,7 @@ mod helper;
 mod options;
 mod pull;
 mod push;
+mod referrers;
 mod transport;
 mod upload;
 

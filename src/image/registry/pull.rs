@@ -149,7 +149,7 @@ impl Client {
         })
     }
 
-    async fn get_manifest(
+    pub(super) async fn get_manifest(
         &self,
         target: &Target,
         name: &str,

@@ -1,0 +1,224 @@
+//! Every input of a spec in one archive: for sites without a network.
+//!
+//! The archive is an OCI layout like any other: each image under the reference by which the spec, or what it leads to,
+//! names it; what hangs on the images (signatures, bills of materials) beside them; files that packages fetch as blobs;
+//! and the lock as an artifact of its own.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use serde::Serialize;
+use serde_json::json;
+
+use super::error::{Error, Problem};
+use super::lock::Lock;
+use super::run::Context;
+use crate::base::{Content, Digest, json as encoded};
+use crate::image::document::{ImageSet, Source as _, WalkError};
+use crate::image::layout::{self, Layout};
+use crate::image::{
+    Descriptor, Document, Media, MediaError, Opened, Parsed, Platform, Reference, media_type,
+};
+
+/// The name of the lock in the archive.
+pub const LOCK_NAME: &str = "talosmith.lock";
+/// What the lock is, as an artifact.
+const LOCK_TYPE: &str = "application/vnd.talosmith.lock.v1+json";
+/// The largest lock that is read out of an archive.
+const LOCK_LIMIT: u64 = 16 << 20;
+
+/// An image that goes into a bundle.
+#[derive(Debug, Clone, Serialize)]
+pub struct Part {
+    /// Its reference; the URL of a file.
+    pub reference: String,
+    /// Its digest.
+    pub digest: Digest,
+    /// Bytes of all that belongs to it.
+    pub size: u64,
+    /// Bytes that have to be fetched for it.
+    pub missing: u64,
+    /// What hangs on it.
+    pub referrers: usize,
+}
+
+/// What a bundle is made of.
+pub struct Inputs {
+    /// Each image and file.
+    pub parts: Vec<Part>,
+    roots: Vec<(Descriptor, Option<String>)>,
+    set: ImageSet,
+    images: Vec<Opened>,
+    /// The image that a blob belongs to, by its place in `images`.
+    owners: BTreeMap<Digest, usize>,
+}
+
+/// Finds out what belongs into the bundle of what `lock` has. Blobs that are in one of `known` are left out: whoever
+/// has those archives needs them no second time.
+pub fn inputs(
+    context: &Context,
+    lock: &Lock,
+    platforms: &[Platform],
+    known: &[Layout],
+) -> Result<Inputs, Error> {
+    let mut inputs = Inputs {
+        parts: Vec::new(),
+        roots: Vec::new(),
+        set: ImageSet { documents: Vec::new(), blobs: Vec::new() },
+        images: Vec::new(),
+        owners: BTreeMap::new(),
+    };
+    let mut seen = BTreeSet::new();
+    for image in &lock.images {
+        let reference: Reference = super::extension::parse(&format!("docker://{}", image.reference))?;
+        let opened = Media::from(context).open(&reference)?;
+        let mut sets = vec![(parts(&opened, opened.root.clone(), platforms)?, Some(image.reference.clone()))];
+        let hanging = opened.referrers()?;
+        let referrers = hanging.len();
+        for document in hanging {
+            sets.push((ImageSet::read(&opened, document)?, None));
+        }
+        let (mut size, mut missing) = (0, 0);
+        for (set, name) in sets {
+            let Some(root) = set.root() else { continue };
+            inputs.roots.push((root.descriptor.clone(), name));
+            for document in &set.documents {
+                size += document.descriptor.size;
+                if seen.insert(document.descriptor.digest) {
+                    inputs.set.documents.push(document.clone());
+                }
+            }
+            for blob in &set.blobs {
+                size += blob.size;
+                let elsewhere = known.iter().any(|known| known.blob(blob).is_ok());
+                if seen.insert(blob.digest) && !elsewhere {
+                    missing += if opened.has(blob) { 0 } else { blob.size };
+                    inputs.set.blobs.push(blob.clone());
+                    inputs.owners.insert(blob.digest, inputs.images.len());
+                }
+            }
+        }
+        let digest = opened.root.descriptor.digest;
+        inputs.parts.push(Part { reference: image.reference.clone(), digest, size, missing, referrers });
+        inputs.images.push(opened);
+    }
+    for source in &lock.sources {
+        let blob = Descriptor::new("application/octet-stream", source.digest, source.size);
+        if known.iter().all(|known| known.blob(&blob).is_err()) && seen.insert(blob.digest) {
+            inputs.set.blobs.push(blob);
+        }
+        let (reference, digest, size) = (source.url.clone(), source.digest, source.size);
+        inputs.parts.push(Part { reference, digest, size, missing: 0, referrers: 0 });
+    }
+    Ok(inputs)
+}
+
+/// An image with those of its platforms that are wanted; all of it, if it has none of them.
+fn parts(image: &Opened, root: Document, platforms: &[Platform]) -> Result<ImageSet, Error> {
+    let Parsed::Index(index) = root.parse()? else { return Ok(ImageSet::read(image, root)?) };
+    let wanted: Vec<&Descriptor> = index
+        .manifests
+        .iter()
+        .filter(|one| {
+            let own = one.platform.as_ref();
+            own.is_some_and(|own| platforms.iter().any(|platform| own.satisfies(platform)))
+        })
+        .collect();
+    if wanted.is_empty() {
+        return Ok(ImageSet::read(image, root)?);
+    }
+    let mut whole = ImageSet { documents: Vec::new(), blobs: Vec::new() };
+    for descriptor in wanted {
+        let set = ImageSet::read(image, image.document(descriptor)?)?;
+        whole.documents.extend(set.documents);
+        whole.blobs.extend(set.blobs);
+    }
+    whole.documents.push(root);
+    Ok(whole)
+}
+
+/// Fetches what is missing and writes the archive.
+pub fn write(context: &Context, inputs: Inputs, lock: &Lock, file: &Path) -> Result<u64, Error> {
+    let Inputs { mut roots, mut set, images, owners, .. } = inputs;
+    for (number, image) in images.iter().enumerate() {
+        let own = set.blobs.iter().filter(|blob| owners.get(&blob.digest) == Some(&number));
+        image.prefetch(&own.cloned().collect::<Vec<_>>(), &context.events)?;
+    }
+    let text = lock.to_text();
+    let (manifest, blob) = artifact(&text);
+    context.store.put(&text)?;
+    context.store.put(EMPTY)?;
+    set.blobs.extend([blob, Descriptor::of(media_type::OCI_EMPTY, EMPTY)]);
+    roots.push((manifest.descriptor.clone(), Some(LOCK_NAME.to_owned())));
+    set.documents.push(manifest);
+    let total = set.blobs.iter().map(|blob| blob.size).sum();
+    let activity = context.events.begin("bundle", file.display().to_string(), Some(total));
+    let fetch = |blob: &Descriptor| -> Result<Content, MediaError> {
+        activity.advance(blob.size);
+        if let Some(content) = context.store.blob(&blob.digest, blob.size) {
+            return Ok(content);
+        }
+        let image = owners.get(&blob.digest).and_then(|number| images.get(*number));
+        image.map_or_else(|| super::outputs::nowhere_else(context)(blob), |image| image.blob(blob))
+    };
+    layout::write_archive_of(file, &roots, &set, &fetch).map_err(|error: MediaError| Error::Output {
+        target: file.display().to_string(),
+        source: Box::new(error.into()),
+    })?;
+    activity.finish("");
+    Ok(total)
+}
+
+/// The configuration of an artifact (image-spec, manifest.md, "Guidance for an Empty Descriptor").
+const EMPTY: &[u8] = b"{}";
+
+/// The lock as an artifact: its manifest, and its own blob.
+fn artifact(text: &[u8]) -> (Document, Descriptor) {
+    let blob = Descriptor::of(LOCK_TYPE, text);
+    let manifest = json!({
+        "schemaVersion": 2,
+        "mediaType": media_type::OCI_MANIFEST,
+        "artifactType": LOCK_TYPE,
+        "config": Descriptor::of(media_type::OCI_EMPTY, EMPTY),
+        "layers": [blob],
+    });
+    let bytes = encoded::to_vec(&manifest);
+    let descriptor = Descriptor::of(media_type::OCI_MANIFEST, &bytes);
+    (Document { descriptor, bytes: bytes.into() }, blob)
+}
+
+/// Opens bundles; gives the lock of the first one, too.
+pub fn open(context: &Context, files: &[std::path::PathBuf]) -> Result<(Vec<Layout>, Option<Lock>), Error> {
+    let mut layouts = Vec::new();
+    let mut lock = None;
+    for file in files {
+        let layout = Media::from(context).open_layout(file)?;
+        if lock.is_none() {
+            lock = Some(lock_of(&layout, file)?);
+        }
+        layouts.push(layout);
+    }
+    Ok((layouts, lock))
+}
+
+fn lock_of(layout: &Layout, file: &Path) -> Result<Lock, Error> {
+    let none = || {
+        Problem::new(format!("`{}` is no bundle: it has no `{LOCK_NAME}`", file.display()))
+            .hint("`talosmith bundle FILE -o BUNDLE` makes one")
+    };
+    let document = layout.root(Some(LOCK_NAME)).map_err(|_| none())?;
+    let Parsed::Manifest(manifest) = document.parse()? else { return Err(none().into()) };
+    let blob = manifest.layers.first().filter(|blob| blob.media_type == LOCK_TYPE).ok_or_else(none)?;
+    let content = layout.blob(blob).map_err(MediaError::from)?;
+    let bytes = content.read(LOCK_LIMIT).map_err(|error| none().detail(error.to_string()))?;
+    if Digest::of(&bytes) != blob.digest {
+        return Err(none().detail("the lock in it is damaged").into());
+    }
+    Lock::parse(&bytes, &file.display().to_string())
+}
+
+impl From<WalkError<layout::LayoutError>> for Error {
+    fn from(error: WalkError<layout::LayoutError>) -> Self {
+        MediaError::from(error).into()
+    }
+}

@@ -9,7 +9,7 @@ use std::fs;
 use serde_json::Value;
 use support::installer::{Image, Inputs, RELEASE, extension, module};
 use support::registry::FakeRegistry;
-use support::{World, testdata};
+use support::{World, kernel, testdata};
 
 /// A world with a spec: an installer of the test data with these extensions.
 fn spec(world: &World, extensions: &str, more: &str) {
@@ -172,6 +172,109 @@ fn a_spec_that_cannot_be_right_is_met_before_anything_is_made() {
         assert!(!world.path("out").exists(), "{to}");
     }
     world.run(&["build", "other.yaml"]).failed(3, &["there is no file `other.yaml`", "talosmith schema"]);
+}
+
+#[test]
+fn a_kernel_of_ones_own_its_module_and_an_installer_with_both_are_one_file() {
+    let world = World::new();
+    let mut tar = tar::Builder::new(fs::File::create(world.path("made.tar")).unwrap());
+    tar.append_dir_all("kernel", kernel::kernel()).unwrap();
+    tar.append_dir_all("pkgs/my-module-pkg", kernel::package("good")).unwrap();
+    tar.into_inner().unwrap();
+    world.script("buildctl", "cat made.tar");
+    world.write("pkgs/Dockerfile", "FROM scratch AS kernel\nFROM scratch AS my-module-pkg\n");
+    world.write("mine/manifest.yaml", fs::read(testdata("my-module/manifest.yaml")).unwrap());
+    let tiny = Inputs::tiny();
+    world.write(
+        "talosmith.yaml",
+        format!(
+            "version: v1\ntalos: v1.11.3\nkernel:\n  buildkit: {{context: ./pkgs, packages: [my-module-pkg]}}\n  outputs: [{{oci: out/kernel}}]\n  imager: [{{oci: out/imager}}]\n\
+             extensions:\n  - path: mine\n    copy: [{{from: kernel#my-module-pkg, src: /usr/lib/modules}}]\n\
+             installers:\n  - imager: {}\n    base: {}\n    outputs: [{{oci: out/installer}}]\n",
+            tiny.imager, tiny.base
+        ),
+    );
+    let run = |words: &[&str]| {
+        support::Ran::of(world.command(words).env("PATH", world.scripts()).output().unwrap())
+    };
+    let dry = run(&["build", "--dry-run"]);
+    assert!(dry.code == 0 && dry.out.contains("runs   kernel ./pkgs: what BuildKit builds"), "{dry:#?}");
+    assert!(dry.out.contains("waits  installer installer for an imager with the kernel"), "{dry:#?}");
+    assert!(world.asked("buildctl").is_empty());
+    let ran = run(&["build"]);
+    assert_eq!(ran.code, 0, "{ran:#?}");
+    let names: Vec<&str> = ran.out.lines().map(|line| line.split('@').next().unwrap()).collect();
+    assert_eq!(
+        names,
+        ["oci:out/kernel:kernel", "oci:out/kernel:my-module-pkg", "oci:out/imager", "oci:out/installer"]
+    );
+    let listed = Image::open(&world.path("out/installer")).initramfs().list();
+    assert!(listed.contains("my-module"), "{listed}");
+    assert_eq!(result(&world)["kernels"][0]["release"], kernel::RELEASE);
+    world.ok(&["check", "oci:out/installer"]);
+    // Each by itself gives the same.
+    let other = World::new();
+    let layout = |name: &str| format!("oci:{}", world.path(name).display());
+    let words = [
+        "custom-imager",
+        "--base",
+        &tiny.imager,
+        "--kernel",
+        &format!("{}#kernel", layout("out/kernel")),
+        "-o",
+        "oci:imager",
+    ];
+    assert_eq!(other.digest(&words), digest_of(&world, "oci:out/imager"));
+}
+
+#[test]
+fn official_extensions_packages_and_mirrors_are_found_by_their_names() {
+    let registry = FakeRegistry::start(Default::default());
+    let world = World::new();
+    // A site's own catalogue, and a tree of packages.
+    world.write("tree/Pkgfile", "# syntax = example.com/bldr:v0.5.3\n\nformat: v1alpha2\n");
+    for name in ["one", "two"] {
+        world.write(
+            &format!("tree/{name}/pkg.yaml"),
+            format!(
+                "name: {name}\nvariant: scratch\nsteps:\n  - install:\n      - mkdir -p /rootfs/usr/local/share\n      - echo {{{{ .BUILD_ARG_WORD }}}} > /rootfs/usr/local/share/{name}\nfinalize:\n  - from: /rootfs\n    to: /rootfs\n  - from: /pkg/manifest.yaml\n    to: /\n"
+            ),
+        );
+        world.write(
+            &format!("tree/{name}/manifest.yaml"),
+            format!(
+                "version: v1alpha1\nmetadata: {{name: {name}, version: 1.0.0, author: a, description: d}}\n"
+            ),
+        );
+    }
+    let prefix = format!("{}/acme", registry.host);
+    let words = ["extension", "tree", "--target", "one", "--build-arg", "WORD=first", "--push", &prefix];
+    world
+        .ok(&[&words[..], &["--catalogue", &format!("docker://{}/talos/catalogue:v1", registry.host)]]
+            .concat());
+    let tiny = Inputs::tiny();
+    world.write(
+        "talosmith.yaml",
+        format!(
+            "version: v1\ntalos: v1.11.3\nvariables: {{WORD: second}}\nmirrors: {{registry.example.com: {}}}\ncatalogue: registry.example.com/talos/catalogue:v1\n\
+             extensions:\n- official: acme/one\n- packages: tree\n  targets: [two]\n  buildArgs: {{WORD: '${{WORD}}'}}\n  outputs: [{{oci: 'out/{{name}}'}}]\n\
+             installers:\n- imager: {}\n  base: {}\n  outputs: [{{oci: out/installer}}]\n",
+            registry.host, tiny.imager, tiny.base
+        ),
+    );
+    world.ok(&["build"]);
+    let listed = Image::open(&world.path("out/installer")).initramfs().list();
+    assert!(listed.contains("name: one") && listed.contains("name: two"), "{listed}");
+    let text = Image::open(&world.path("out/two")).files(0)["rootfs/usr/local/share/two"].1.clone();
+    assert_eq!(text, b"second\n");
+    let lock = fs::read_to_string(world.path("talosmith.lock")).unwrap();
+    assert!(
+        lock.contains("\"registry.example.com/talos/catalogue:v1\""),
+        "the name, not the mirror's: {lock}"
+    );
+    let wrong = fs::read_to_string(world.path("talosmith.yaml")).unwrap().replace("acme/one", "acme/oen");
+    world.write("talosmith.yaml", wrong);
+    world.run(&["build"]).failed(3, &["acme/oen", "did you mean `acme/one`?"]);
 }
 
 #[test]

@@ -512,6 +512,36 @@ fn the_cache_is_measured_kept_in_bounds_and_verified() {
 }
 
 #[test]
+fn a_runner_that_forgets_everything_finds_the_steps_in_a_registry() {
+    let registry = FakeRegistry::start(Default::default());
+    let world = simple();
+    let cache = format!("{}/acme/cache", registry.host);
+    let built = world.digest(&["build", "--cache-to", &cache]);
+    let sent = registry.uploaded();
+    assert!(sent > 5, "{sent}");
+    // Another runner: nothing is made, nothing is sent.
+    fs::remove_dir_all(world.path("cache")).unwrap();
+    fs::remove_dir_all(world.path("out")).unwrap();
+    let ran = world.run(&["build", "-v", "--cache-from", &cache, "--cache-to", &cache]);
+    assert!(ran.code == 0 && ran.out.trim().ends_with(&built), "{ran:#?}");
+    assert!(ran.err.contains("squashfs mine linux/amd64: known"), "{}", ran.err);
+    assert!(ran.err.contains("; 0 steps sent, 0 bytes"), "{}", ran.err);
+    assert_eq!(registry.uploaded(), sent);
+    world.run(&["build", "--cache-from", &format!("{cache}:tag")]).failed(2, &["neither tag nor digest"]);
+
+    // A damaged blob is refused, whoever sent it; a cache that is gone stops nobody.
+    fs::remove_dir_all(world.path("cache")).unwrap();
+    registry.set(|faults| faults.corrupt = true);
+    let ran = world.run(&["build", "--cache-from", &cache]);
+    assert!(ran.code == 4 || ran.out.trim().ends_with(&built), "{ran:#?}");
+    fs::remove_dir_all(world.path("cache")).unwrap();
+    let nobody = "127.0.0.1:1/acme/cache";
+    let ran = world.run(&["build", "--cache-from", nobody, "--cache-to", nobody]);
+    assert!(ran.code == 0 && ran.out.trim().ends_with(&built), "{ran:#?}");
+    assert!(ran.err.contains("warning: the cache was not written"), "{}", ran.err);
+}
+
+#[test]
 fn where_the_time_went_is_one_page_and_figures() {
     let world = simple();
     world.ok(&["build", "--timings", "out/timings.html"]);

@@ -73,7 +73,15 @@ impl Options {
                 .hint(Some("`--cache DIR` names another folder for the cache".to_owned()))
         })?;
         Ok(Self {
-            context: Context { store, workers, client, events, pins: Pins::default(), dry: None },
+            context: Context {
+                store,
+                workers,
+                client,
+                events,
+                pins: Pins::default(),
+                dry: None,
+                remote: None,
+            },
             epoch,
             offline: global.offline,
             insecure: global.insecure,

@@ -247,6 +247,7 @@ mod tests {
             events: Events::default(),
             pins: Pins::default(),
             dry: None,
+            remote: None,
         }
     }
 

@@ -33,6 +33,7 @@ pub mod lock;
 pub mod one_image;
 pub mod outputs;
 pub mod packages;
+pub mod remote_cache;
 pub mod run;
 pub mod spec;
 pub mod squashfs;

@@ -69,9 +69,10 @@ impl Sets {
         let (own, whole): (Vec<&String>, Vec<&String>) =
             outputs.iter().partition(|output| output.contains("{arch}"));
         let fetch = |blob: &Descriptor| -> Result<Content, MediaError> {
-            match context.store.blob(&blob.digest, blob.size) {
-                Some(content) => Ok(content),
-                None => fetch(blob),
+            match context.blob(blob) {
+                Ok(content) => Ok(content),
+                Err(Error::Media(error)) => Err(error),
+                Err(_) => fetch(blob),
             }
         };
         let whole = whole.into_iter().map(|output| parse(output)).collect::<Result<Vec<_>, _>>()?;

@@ -1,9 +1,10 @@
 //! The engine: runs the steps of a plan, each as soon as its inputs are there, several at once.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::dry::{DryRun, Fate, History};
 use super::error::Error;
+use super::remote_cache::RemoteCache;
 use super::step::{Outputs, Step, StepId};
 use crate::base::{Content, Digest, Event, Events, Workers, json};
 use crate::image::registry::Client;
@@ -24,11 +25,19 @@ pub struct Context {
     pub pins: Pins,
     /// Steps are not run: what would become of them is noted here.
     pub dry: Option<DryRun>,
+    /// Where results of steps are looked for, and kept, beside the store.
+    pub remote: Option<Arc<RemoteCache>>,
 }
 
 impl Context {
     /// A blob that a step has put into the store.
     pub fn blob(&self, descriptor: &Descriptor) -> Result<Content, Error> {
+        if let Some(content) = self.store.blob(&descriptor.digest, descriptor.size) {
+            return Ok(content);
+        }
+        if let Some(remote) = self.remote.as_ref().filter(|remote| remote.has(descriptor)) {
+            remote.fetch(self, descriptor)?;
+        }
         self.store
             .blob(&descriptor.digest, descriptor.size)
             .ok_or_else(|| Error::Vanished { digest: descriptor.digest, store: self.store.root().to_owned() })
@@ -172,6 +181,9 @@ fn run_step(
     let made = outputs.blobs.values().map(|blob| blob.size).sum();
     activity.wrote(made).finish(outputs.values.get("outcome").cloned().unwrap_or_default());
     if let Some(key) = key {
+        if let Some(remote) = &context.remote {
+            remote.used(key, &outputs);
+        }
         step.history(names, inputs).keep(&context.store, step.name, &subject(context, step));
         context.store.record_step(&key, &json::to_vec(&outputs))?;
     }
@@ -191,12 +203,20 @@ fn subject(context: &Context, step: &Step<'_>) -> String {
 
 /// The outputs kept under a key, if all of their blobs are still there.
 fn recall(context: &Context, key: &Digest) -> Option<Outputs> {
-    let outputs: Outputs = serde_json::from_slice(&context.store.step(key)?).ok()?;
-    let whole = outputs.blobs.values().all(|blob| context.store.blob(&blob.digest, blob.size).is_some());
-    whole.then(|| {
-        context.store.used_step(key);
-        outputs
-    })
+    let local = || -> Option<Outputs> {
+        let outputs: Outputs = serde_json::from_slice(&context.store.step(key)?).ok()?;
+        let here = |blob: &Descriptor| context.store.blob(&blob.digest, blob.size).is_some();
+        outputs.blobs.values().all(here).then(|| {
+            context.store.used_step(key);
+            outputs
+        })
+    };
+    let remote = context.remote.as_ref();
+    let known = local().or_else(|| remote?.find(context, key));
+    if let (Some(remote), Some(outputs)) = (remote, &known) {
+        remote.used(*key, outputs);
+    }
+    known
 }
 
 #[cfg(test)]
@@ -214,6 +234,7 @@ mod tests {
             events: Events::default(),
             pins: Pins::default(),
             dry: None,
+            remote: None,
         }
     }
 

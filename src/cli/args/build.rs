@@ -23,6 +23,12 @@ pub struct Build {
     /// Archive of `talosmith bundle` that images are taken from; may be given several times
     #[arg(long, value_name = "FILE", help_heading = "Lock")]
     pub bundle: Vec<PathBuf>,
+    /// Repository in a registry where results of steps are looked for: HOST/NAME; may be given several times. Whoever may write there may choose what a step gives
+    #[arg(long, value_name = "REPOSITORY", help_heading = "Cache")]
+    pub cache_from: Vec<String>,
+    /// Repository in a registry where results of steps are kept; may be given several times
+    #[arg(long, value_name = "REPOSITORY", help_heading = "Cache")]
+    pub cache_to: Vec<String>,
     /// Look images up anew: all of them, or those that NAME names; may be given several times
     #[arg(
         long,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::env;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::json;
 
@@ -13,10 +14,11 @@ use super::super::options::{self, Options};
 use super::super::printer::Printer;
 use super::installer::host;
 use super::{check_outputs, references};
-use crate::base::units::count;
-use crate::base::{fsio, printable};
-use crate::image::Pins;
+use crate::base::units::{count, size};
+use crate::base::{chain, fsio, printable};
 use crate::image::layout::Layout;
+use crate::image::reference::ReferenceError;
+use crate::image::{Pins, RegistryReference};
 use crate::plan::Context;
 use crate::plan::build::report::{PATCH, RESULT, document, next, patch};
 use crate::plan::build::{Built, Options as BuildOptions, build};
@@ -24,6 +26,7 @@ use crate::plan::bundle;
 use crate::plan::dry::{DryRun, Fate, Planned};
 use crate::plan::lock::Lock;
 use crate::plan::outputs::Written;
+use crate::plan::remote_cache::{RemoteCache, Traffic};
 use crate::plan::spec::{self, Loaded};
 
 pub(super) fn run(args: &Build, options: &Options, printer: &Printer) -> Result<Outcome, Failure> {
@@ -37,7 +40,8 @@ pub(super) fn run(args: &Build, options: &Options, printer: &Printer) -> Result<
     // The lock beside the spec says what is wanted; that of a bundle is for who has none.
     let lock = lock.or(carried);
     let pins = pins(args, &loaded, lock.as_ref(), &file, bundles)?;
-    let context = Context { pins, dry: dry.clone(), ..options.context.clone() };
+    let remote = remote(args)?;
+    let context = Context { pins, dry: dry.clone(), remote, ..options.context.clone() };
     if let Some(dry) = dry {
         build(&loaded, &context, &how(options, false))?;
         print_plan(&dry.planned(), printer)?;
@@ -52,6 +56,18 @@ pub(super) fn run(args: &Build, options: &Options, printer: &Printer) -> Result<
         let changes =
             before.map_or_else(|| vec![format!("wrote `{}`", file.display())], |old| new.changes(old));
         changes.into_iter().for_each(|line| context.events.detail(line));
+    }
+    if let Some(remote) = &context.remote {
+        // What was made is made: a cache that cannot be written is told of, and that is all.
+        if let Err(error) = remote.send(&context) {
+            context.events.warn(format!("the cache was not written: {}", chain(&error)), None);
+        }
+        let Traffic { steps_found, fetched, steps_sent, sent } = remote.traffic();
+        context.events.detail(format!(
+            "cache: {steps_found} steps found, {} fetched; {steps_sent} steps sent, {}",
+            size(fetched),
+            size(sent)
+        ));
     }
     let value = document(&loaded, &built, &seen);
     let out = args.out.clone().unwrap_or_else(|| loaded.folder.join("out"));
@@ -83,6 +99,28 @@ fn print_plan(planned: &[Planned], printer: &Printer) -> Result<(), Failure> {
 /// What a spec does not say of how it is built.
 pub(super) fn how(options: &Options, outputs: bool) -> BuildOptions<'_> {
     BuildOptions { epoch: options.epoch, host: host(), buildkit: &options::buildkit, outputs }
+}
+
+/// The caches in registries.
+fn remote(args: &Build) -> Result<Option<Arc<RemoteCache>>, Failure> {
+    let parse = |option: &str, texts: &[String]| -> Result<Vec<RegistryReference>, Failure> {
+        let one = |text: &String| {
+            let name = text.strip_prefix("docker://").unwrap_or(text);
+            let wrong = |why: String| Failure::usage(format!("`{option} {text}`: {why}"));
+            let reference: RegistryReference =
+                name.parse().map_err(|error: ReferenceError| wrong(error.to_string()))?;
+            match reference.tag.is_some() || reference.digest.is_some() {
+                true => {
+                    Err(wrong("a repository has neither tag nor digest: each step has its own".to_owned()))
+                }
+                false => Ok(reference),
+            }
+        };
+        texts.iter().map(one).collect()
+    };
+    let (from, to) = (parse("--cache-from", &args.cache_from)?, parse("--cache-to", &args.cache_to)?);
+    let any = !from.is_empty() || !to.is_empty();
+    Ok(any.then(|| Arc::new(RemoteCache::new(from, to))))
 }
 
 /// What the lock pins for this build.

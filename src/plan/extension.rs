@@ -16,9 +16,11 @@ use super::run::{Context, Plan};
 use super::stat_cache::StatCache;
 use super::step::StepId;
 use super::tree_input::TreeInput;
+use super::whole::Whole;
 use crate::archive::compress::Compression;
 use crate::archive::tree::{self, Entry};
 use crate::base::{Content, Digest, Epoch};
+use crate::check::finding::locate;
 use crate::check::{self, Code, Report};
 use crate::image::{Format, Platform, Reference};
 use crate::kmod;
@@ -127,11 +129,24 @@ pub(super) fn finish(
     prepared: Vec<Prepared>,
     manifests: Manifests,
 ) -> Result<BuiltExtension, Error> {
-    let report = check(spec, &prepared, &manifests)?;
+    let whole = whole(spec, &prepared, &manifests.manifest);
+    let known: Option<(Vec<Report>, Sets)> = whole.recall(context);
+    let reports = match &known {
+        Some((reports, _)) => located(reports, &prepared, &manifests),
+        None => check(spec, &prepared, &manifests)?,
+    };
+    let report = reports.iter().cloned().fold(Report::default(), Report::and);
     if report.has_errors(&spec.allow) {
         return Err(Error::Findings(Box::new(report)));
     }
-    let sets = assemble(spec, context, &prepared, &manifests.manifest)?;
+    let sets = match known {
+        Some((_, sets)) => sets,
+        None => {
+            let sets = assemble(spec, context, &prepared, &manifests.manifest)?;
+            whole.keep(context, &reports, &sets)?;
+            sets
+        }
+    };
     let written = sets.write(context, &spec.outputs, &nowhere_else(context), None)?;
     let modules = prepared.iter().flat_map(|one| kmod::names_of(&one.rootfs.tree)).collect();
     Ok(BuiltExtension { written, report, manifest: manifests.manifest, modules })
@@ -165,10 +180,37 @@ fn prepare(
     Ok(Prepared { platform: platform.clone(), rootfs, manifest, newest })
 }
 
-/// All checks of all platforms in one report.
-fn check(spec: &ExtensionSpec, prepared: &[Prepared], manifests: &Manifests) -> Result<Report, Error> {
+/// What is made of all this, as one. What may pass is no part of it: it is looked at anew.
+fn whole(spec: &ExtensionSpec, prepared: &[Prepared], manifest: &Manifest) -> Whole {
+    let parts = prepared.iter().map(|one| (&one.platform, one.rootfs.key(), one.manifest.key(), one.newest));
+    let parts: Vec<_> = parts
+        .map(|(platform, rootfs, manifest, newest)| (platform, rootfs, manifest, newest.map(Epoch::seconds)))
+        .collect();
+    let says = (
+        parts,
+        spec.compression.unwrap_or(Compression::GZIP).to_string(),
+        format!("{:?}", spec.format),
+        (&spec.labels, &spec.annotations),
+        spec.epoch.map(Epoch::seconds),
+        spec.talos.as_ref().map(ToString::to_string),
+    );
+    Whole::new("extension", &manifest.name, &says)
+}
+
+/// Reports as they were kept, with the files of today.
+fn located(reports: &[Report], prepared: &[Prepared], manifests: &Manifests) -> Vec<Report> {
+    let one = |(report, one): (&Report, &Prepared)| {
+        let mut findings = report.findings().to_vec();
+        locate(&mut findings, &|path| one.origin(path, manifests), &|_| None);
+        Report::new(findings)
+    };
+    reports.iter().zip(prepared).map(one).collect()
+}
+
+/// All checks, a report for each platform.
+fn check(spec: &ExtensionSpec, prepared: &[Prepared], manifests: &Manifests) -> Result<Vec<Report>, Error> {
     let version = spec.talos.clone().unwrap_or(Version::NEWEST);
-    let mut report = Report::default();
+    let mut reports = Vec::new();
     for one in prepared {
         let whole = one.whole()?;
         let extension = check::ExtensionInput {
@@ -178,13 +220,11 @@ fn check(spec: &ExtensionSpec, prepared: &[Prepared], manifests: &Manifests) -> 
             talos_is_given: spec.talos.is_some(),
             duplicates: &[],
             layer_of: &|_| None,
-            origin_of: &|path| {
-                path.and_then(|path| whole.origin(path)).unwrap_or(&manifests.origin).to_owned()
-            },
+            origin_of: &|path| one.origin(path, manifests),
         };
-        report = report.and(check::judge_extension(&extension)?);
+        reports.push(check::judge_extension(&extension)?);
     }
-    Ok(report)
+    Ok(reports)
 }
 
 impl Prepared {
@@ -202,6 +242,16 @@ impl Prepared {
             manifest.add(path, entry.clone(), digest, files.origin(path).unwrap_or_default())?;
         }
         Ok(Self { platform: platform.clone(), rootfs, manifest, newest })
+    }
+
+    /// The file that a path of the image comes from; that of the manifest, where nothing else is known.
+    fn origin(&self, path: Option<&str>, manifests: &Manifests) -> String {
+        let below = |path: &str| Some(path.strip_prefix(ROOTFS)?.trim_start_matches('/').to_owned());
+        let own = path.and_then(|path| match below(path) {
+            Some(inside) => self.rootfs.origin(&inside),
+            None => self.manifest.origin(path),
+        });
+        own.unwrap_or(&manifests.origin).to_owned()
     }
 
     /// The image as it will be when its layers lie one on another.

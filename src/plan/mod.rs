@@ -43,6 +43,7 @@ pub mod subject;
 pub mod timings;
 pub mod tree_input;
 pub mod unsquash;
+mod whole;
 
 pub use error::Error;
 pub use run::{Context, Plan};

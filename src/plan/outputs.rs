@@ -35,13 +35,27 @@ impl Sets {
         images: &[(StepId, &Platform)],
         index: Option<StepId>,
     ) -> Result<Self, Error> {
+        let descriptor = |step: StepId| step.outputs(outputs)?.blob("document").cloned();
+        let images: Vec<(Platform, Descriptor)> = images
+            .iter()
+            .map(|(step, platform)| Ok(((*platform).clone(), descriptor(*step)?)))
+            .collect::<Result<_, Error>>()?;
+        Self::of(context, &images, index.map(descriptor).transpose()?.as_ref())
+    }
+
+    /// The same of what is in the store.
+    pub(super) fn of(
+        context: &Context,
+        images: &[(Platform, Descriptor)],
+        index: Option<&Descriptor>,
+    ) -> Result<Self, Error> {
         let mut whole = ImageSet { documents: Vec::new(), blobs: Vec::new() };
         let mut single = Vec::new();
         let mut seen = HashSet::new();
-        for (step, platform) in images {
-            let mut document = document(context, step.outputs(outputs)?)?;
+        for (platform, descriptor) in images {
+            let mut document = document(context, descriptor)?;
             // A layout's index must name the platform, or the Talos imager does not find the image.
-            document.descriptor.platform = Some((*platform).clone());
+            document.descriptor.platform = Some(platform.clone());
             let mut set = ImageSet { documents: vec![document.clone()], blobs: Vec::new() };
             if let Parsed::Manifest(manifest) = document.parse()? {
                 set.blobs.extend(std::iter::once(manifest.config).chain(manifest.layers));
@@ -49,12 +63,27 @@ impl Sets {
             // Platforms share blobs: the layer of an extension's manifest at least.
             whole.blobs.extend(set.blobs.iter().filter(|blob| seen.insert(blob.digest)).cloned());
             whole.documents.push(document);
-            single.push(((*platform).clone(), set));
+            single.push((platform.clone(), set));
         }
         if let Some(index) = index {
-            whole.documents.push(self::document(context, index.outputs(outputs)?)?);
+            whole.documents.push(self::document(context, index)?);
         }
         Ok(Self { whole, single })
+    }
+
+    /// The image of each platform, and the index over them.
+    pub(super) fn roots(&self) -> (Vec<(Platform, Descriptor)>, Option<Descriptor>) {
+        let images = self.single.iter().filter_map(|(platform, set)| {
+            Some((platform.clone(), Descriptor { platform: None, ..set.root()?.descriptor.clone() }))
+        });
+        let index = self.whole.root().filter(|_| self.single.len() > 1);
+        (images.collect(), index.map(|index| index.descriptor.clone()))
+    }
+
+    /// Every document and blob.
+    pub(super) fn parts(&self) -> impl Iterator<Item = &Descriptor> {
+        let documents = self.whole.documents.iter().map(|document| &document.descriptor);
+        documents.chain(&self.whole.blobs)
     }
 
     /// Writes the images to `outputs`; one with `{arch}` is written for each platform by itself. `fetch` gives
@@ -122,10 +151,9 @@ pub fn source(
 }
 
 /// Reads a document that a step has put into the store.
-pub fn document(context: &Context, outputs: &Outputs) -> Result<Document, Error> {
-    let descriptor = outputs.blob("document")?.clone();
-    let bytes = context.bytes(&descriptor, crate::image::document::DOCUMENT_LIMIT)?.into();
-    Ok(Document { descriptor, bytes })
+pub fn document(context: &Context, descriptor: &Descriptor) -> Result<Document, Error> {
+    let bytes = context.bytes(descriptor, crate::image::document::DOCUMENT_LIMIT)?.into();
+    Ok(Document { descriptor: descriptor.clone(), bytes })
 }
 
 /// An image that was written.

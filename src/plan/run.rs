@@ -202,7 +202,7 @@ fn subject(context: &Context, step: &Step<'_>) -> String {
 }
 
 /// The outputs kept under a key, if all of their blobs are still there.
-fn recall(context: &Context, key: &Digest) -> Option<Outputs> {
+pub(super) fn recall(context: &Context, key: &Digest) -> Option<Outputs> {
     let local = || -> Option<Outputs> {
         let outputs: Outputs = serde_json::from_slice(&context.store.step(key)?).ok()?;
         let here = |blob: &Descriptor| context.store.blob(&blob.digest, blob.size).is_some();

@@ -4,13 +4,12 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::assets::File;
-use super::base::Base;
+use super::assets::{AssetFiles, File};
 use super::compose::{self, Composer, Made};
 use super::prepare::{self, Prepared};
-use super::spec::{InstallerSpec, Output};
+use super::spec::{ExtensionSource, InstallerSpec, Output};
 use super::{assets, schematic, steps};
 use crate::archive::squashfs;
 use crate::archive::{Entry, Tree};
@@ -19,7 +18,7 @@ use crate::base::units::size;
 use crate::base::{Activity, Content, Epoch};
 use crate::check::{Checked, Report};
 use crate::image::document::Source as _;
-use crate::image::{Descriptor, MediaError};
+use crate::image::{Descriptor, MediaError, Opened};
 use crate::kmod;
 use crate::plan::assemble::{self, ImageOptions, LayerOptions};
 use crate::plan::error::{Error, Problem};
@@ -27,6 +26,7 @@ use crate::plan::outputs::{Sets, Written, nowhere_else};
 use crate::plan::run::{Context, Plan};
 use crate::plan::stat_cache::StatCache;
 use crate::plan::step::{Outputs, Step, StepId};
+use crate::plan::whole::Whole;
 use crate::talos::Tag;
 use crate::talos::installer::{ASSET_MODE, Asset, assets};
 
@@ -46,7 +46,7 @@ pub struct Built {
 }
 
 /// What an installer is, in a few words.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Facts {
     /// `linux/amd64`
@@ -58,7 +58,6 @@ pub struct Facts {
     /// The extensions in their order; the last lies on top.
     pub extensions: Vec<String>,
     /// Names of the extensions' modules, as the kernel has them.
-    #[serde(skip)]
     pub modules: Vec<String>,
 }
 
@@ -74,25 +73,108 @@ pub struct Inputs<'s> {
 
 /// Makes what `spec` asks for and writes it.
 pub fn build(spec: &InstallerSpec, context: &Context) -> Result<Built, Error> {
-    assemble(check(spec, context)?, context)
+    let spec = schematic::apply(spec, context)?;
+    let cache = StatCache::open(context.store.root().join("stat-cache"));
+    let opened = open(&spec, context, &cache)?;
+    let whole = whole(&spec, &opened, &cache)?;
+    if let (Some(whole), Output::Installer(outputs)) = (&whole, &spec.output)
+        && let Some((known, sets)) = whole.recall::<Known>(context)
+        && !known.report.has_errors(&spec.allow)
+    {
+        let bases: Vec<&Opened> = opened.iter().filter_map(prepare::Inputs::base_image).collect();
+        let written = write(context, &sets, &bases, outputs)?;
+        let Known { report, talos, facts } = known;
+        return Ok(Built { written, file: None, report, talos: Tag::new(&talos), facts });
+    }
+    let (built, sets) = make(take(Cow::Borrowed(&spec), context, &cache, opened)?, context)?;
+    if let (Some(whole), Some(sets)) = (whole, sets) {
+        let (report, talos, facts) = (built.report.clone(), built.talos.to_string(), built.facts.clone());
+        whole.keep(context, Known { report, talos, facts }, &sets)?;
+    }
+    Ok(built)
+}
+
+/// What is kept of an installer beside its images.
+#[derive(Serialize, Deserialize)]
+struct Known {
+    report: Report,
+    talos: String,
+    facts: Vec<Facts>,
+}
+
+/// An installer as a whole, if everything that steers it has a digest. Where it goes, and what may pass, is no part of
+/// it.
+fn whole(
+    spec: &InstallerSpec,
+    opened: &[prepare::Inputs<'_>],
+    cache: &StatCache,
+) -> Result<Option<Whole>, Error> {
+    let sources: Option<Vec<_>> = opened.iter().map(prepare::Inputs::digests).collect();
+    let (Some(sources), None, true) = (sources, &spec.overlay, spec.files == AssetFiles::default()) else {
+        return Ok(None);
+    };
+    let splash = spec.splash.as_ref().map(|path| assets::local(cache, path)).transpose()?;
+    // What has a digest is named by it: a folder that was moved, or one for drafts, makes no other installer.
+    let bare = InstallerSpec {
+        imager: None,
+        base: None,
+        extensions: spec.extensions.iter().map(ExtensionSource::named).collect(),
+        allow: Vec::new(),
+        output: Output::Installer(Vec::new()),
+        ..spec.clone()
+    };
+    let says = (format!("{bare:?}"), sources, splash.map(|splash| splash.digest));
+    Ok(Some(Whole::new("installer", &spec.machine.given_name(), &says)))
+}
+
+/// Opens everything for every platform.
+fn open<'a>(
+    spec: &'a InstallerSpec,
+    context: &'a Context,
+    cache: &'a StatCache,
+) -> Result<Vec<prepare::Inputs<'a>>, Error> {
+    spec.platforms.iter().map(|platform| prepare::Inputs::open(spec, context, cache, platform)).collect()
 }
 
 /// Takes out what an installer is made of, and judges it by every rule.
 pub fn check<'s>(spec: &'s InstallerSpec, context: &Context) -> Result<Checked<Inputs<'s>>, Error> {
     let spec = schematic::apply(spec, context)?;
     let cache = StatCache::open(context.store.root().join("stat-cache"));
-    let mut opened = Vec::new();
-    for platform in &spec.platforms {
-        opened.push(prepare::Inputs::open(&spec, context, &cache, platform)?);
-    }
+    let taken = prepared(&spec, &cache, open(&spec, context, &cache)?)?;
+    judged(spec, context, &cache, taken)
+}
+
+/// The same of what is open.
+fn take<'s>(
+    spec: Cow<'s, InstallerSpec>,
+    context: &Context,
+    cache: &StatCache,
+    opened: Vec<prepare::Inputs<'_>>,
+) -> Result<Checked<Inputs<'s>>, Error> {
+    let taken = prepared(&spec, cache, opened)?;
+    judged(spec, context, cache, taken)
+}
+
+/// What was taken out of everything, and the picture.
+fn prepared(
+    spec: &InstallerSpec,
+    cache: &StatCache,
+    opened: Vec<prepare::Inputs<'_>>,
+) -> Result<(Vec<Prepared>, Option<File>), Error> {
     let splash = match &spec.splash {
-        Some(path) => Some(compose::splash(assets::local(&cache, path)?, path)?),
+        Some(path) => Some(compose::splash(assets::local(cache, path)?, path)?),
         None => None,
     };
-    let mut platforms = Vec::new();
-    for inputs in opened {
-        platforms.push(Prepared::new(inputs)?);
-    }
+    let platforms = opened.into_iter().map(Prepared::new).collect::<Result<_, _>>()?;
+    Ok((platforms, splash))
+}
+
+fn judged<'s>(
+    spec: Cow<'s, InstallerSpec>,
+    context: &Context,
+    cache: &StatCache,
+    (mut platforms, splash): (Vec<Prepared>, Option<File>),
+) -> Result<Checked<Inputs<'s>>, Error> {
     // A cache that cannot be written costs time only.
     if let Err(error) = cache.save() {
         context.events.detail(error.to_string());
@@ -126,6 +208,11 @@ fn indexed(context: &Context, platforms: &[Prepared], epoch: Epoch) -> Result<Re
 
 /// Makes the installer of what was checked, and writes it.
 pub fn assemble(inputs: Checked<Inputs<'_>>, context: &Context) -> Result<Built, Error> {
+    Ok(make(inputs, context)?.0)
+}
+
+/// The same, with the images if it is some.
+fn make(inputs: Checked<Inputs<'_>>, context: &Context) -> Result<(Built, Option<Sets>), Error> {
     let (Inputs { spec, platforms: prepared, splash, epoch }, report) = inputs.into_parts();
     let spec = spec.as_ref();
     room(spec, context, &prepared)?;
@@ -136,14 +223,19 @@ pub fn assemble(inputs: Checked<Inputs<'_>>, context: &Context) -> Result<Built,
     let facts = composers.iter().map(Facts::of).collect();
     let mut built = Built { written: Vec::new(), file: None, report, talos, facts };
     match &spec.output {
-        Output::Installer(outputs) => built.written = images(spec, context, &composers, outputs)?,
+        Output::Installer(outputs) => {
+            let sets = images(spec, context, &composers)?;
+            let bases = composers.iter().filter_map(|one| Some(&*one.prepared.base.as_ref()?.source));
+            built.written = write(context, &sets, &bases.collect::<Vec<_>>(), outputs)?;
+            return Ok((built, Some(sets)));
+        }
         Output::Uki(path) | Output::Initramfs(path) | Output::Kernel(path) | Output::Cmdline(path) => {
             let one = composers.first().ok_or_else(|| Problem::usage("no platform is asked for"))?;
             file(spec, context, one, path)?;
             built.file = Some(path.clone());
         }
     }
-    Ok(built)
+    Ok((built, None))
 }
 
 impl Facts {
@@ -210,13 +302,8 @@ fn options(composer: &Composer<'_>) -> Vec<squashfs::Options> {
     prepared.members.iter().map(of).collect()
 }
 
-/// Makes the images and writes them.
-fn images(
-    spec: &InstallerSpec,
-    context: &Context,
-    composers: &[Composer<'_>],
-    outputs: &[String],
-) -> Result<Vec<Written>, Error> {
+/// Makes the images.
+fn images(spec: &InstallerSpec, context: &Context, composers: &[Composer<'_>]) -> Result<Sets, Error> {
     let own = composers.iter().find_map(|one| Some(one.prepared.base.as_ref()?.format));
     let format = spec.format.or(own).unwrap_or_default();
     if format.layer(spec.compression).is_none() {
@@ -247,17 +334,27 @@ fn images(
     }
     let index = (images.len() > 1).then(|| assemble::index(&mut plan, &images, &image_options));
     let results = plan.run(context)?;
-    let sets = Sets::collect(context, &results, &images, index)?;
-    let bases: Vec<&Base> = composers.iter().filter_map(|one| one.prepared.base.as_ref()).collect();
-    // The base's layers stay where they are until a target wants them.
+    Sets::collect(context, &results, &images, index)
+}
+
+/// Writes the images. The layers of their bases stay where they are until a target wants them.
+fn write(
+    context: &Context,
+    sets: &Sets,
+    bases: &[&Opened],
+    outputs: &[String],
+) -> Result<Vec<Written>, Error> {
     let fetch = |blob: &Descriptor| -> Result<Content, MediaError> {
-        let has = |base: &&&Base| base.on.layers.iter().any(|layer| layer.descriptor.digest == blob.digest);
-        match bases.iter().find(has) {
-            Some(base) => base.source.blob(blob),
-            None => nowhere_else(context)(blob),
+        let mut failed = None;
+        for base in bases {
+            match base.blob(blob) {
+                Ok(content) => return Ok(content),
+                Err(error) => failed = Some(error),
+            }
         }
+        failed.map_or_else(|| nowhere_else(context)(blob), Err)
     };
-    let registry = bases.first().and_then(|base| base.source.registry());
+    let registry = bases.first().and_then(|base| base.registry());
     sets.write(context, outputs, &fetch, registry)
 }
 

@@ -8,11 +8,11 @@ use super::source::{Source, image_for_or_any};
 use super::spec::{ExtensionSource, InstallerSpec, Output};
 use super::steps::{self, BaseFacts};
 use crate::archive::Tree;
-use crate::base::{Content, Epoch, chain};
+use crate::base::{Content, Digest, Epoch, chain};
 use crate::check::installer::{self as check, InstallerInput};
 use crate::check::kernel::{REPLACED, Wishes, not_enforced};
 use crate::check::{Code, Finding, Report};
-use crate::image::Platform;
+use crate::image::{Opened, Platform};
 use crate::kmod::depmod::KernelSymbols;
 use crate::plan::error::{Error, Problem};
 use crate::plan::extension::for_platform;
@@ -94,6 +94,31 @@ impl<'a> Inputs<'a> {
             extensions.push((opened, source));
         }
         Ok(Self { spec, context, cache, platform, imager, base, extensions, talos, label })
+    }
+}
+
+impl Inputs<'_> {
+    /// The base, if it is an image.
+    pub(super) fn base_image(&self) -> Option<&Opened> {
+        match &self.base.as_ref()?.0 {
+            Source::Image(image) => Some(image),
+            Source::Folder(_) | Source::Files(_) => None,
+        }
+    }
+
+    /// What the digests of all images are; nothing, if one of them is no image.
+    pub(super) fn digests(&self) -> Option<Vec<Option<Digest>>> {
+        let digest = |source: &Source| match source {
+            Source::Image(image) => Some(image.root.descriptor.digest),
+            Source::Folder(_) | Source::Files(_) => None,
+        };
+        let named = [&self.imager, &self.base].into_iter();
+        let named = named.map(|part| part.as_ref().map(|(source, _)| source));
+        let extensions = self.extensions.iter().map(|(source, _)| source.as_ref());
+        named
+            .chain(extensions)
+            .map(|source| source.map_or(Some(None), |source| digest(source).map(Some)))
+            .collect()
     }
 }
 

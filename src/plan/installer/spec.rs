@@ -48,6 +48,16 @@ pub enum ExtensionSource {
     Schematic(Box<Schematic>),
 }
 
+impl ExtensionSource {
+    /// The same without the place of what was made just now, which is another one each time.
+    pub(super) fn named(&self) -> Self {
+        match self {
+            Self::Made { shown, .. } => Self::Made { reference: String::new(), shown: shown.clone() },
+            other => other.clone(),
+        }
+    }
+}
+
 /// How layers are named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Names {

@@ -255,6 +255,13 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     draft.name(path)
 }
 
+/// The same without a sync: for what can be made again at any time.
+pub fn write_lightly(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    let mut draft = Draft::new(parent(path))?;
+    draft.file().write_all(bytes).at("write", path)?;
+    draft.name(path)
+}
+
 /// Puts `content` at `path`, replacing what was there: cloned (reflink) or hard-linked where that is
 /// one whole file on the same file system, copied otherwise. Blobs are never changed once they have
 /// a name, so a shared inode is safe.

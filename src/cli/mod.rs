@@ -20,6 +20,7 @@ pub mod timings;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{CommandFactory as _, FromArgMatches as _};
 
@@ -38,13 +39,12 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let printer = Printer::new(&args.global);
     interrupt::watch(&printer);
-    let timings = args.global.timings.as_ref().map(|file| timings::Collector::new(file, &words));
-    let outcome = options::Options::resolve(&args.global, &printer, timings.clone())
+    let timings = timings::Collector::new(args.global.timings.as_deref(), &words);
+    let outcome = options::Options::resolve(&args.global, &printer, Arc::clone(&timings))
         .and_then(|options| commands::run(&args.command, &args.global, &options, &printer));
     printer.settle();
     // Of what failed, too: that is when people want to see it.
-    let written = timings.map_or(Ok(()), |timings| timings.write());
-    let outcome = outcome.and_then(|outcome| written.map(|()| outcome));
+    let outcome = outcome.and_then(|outcome| timings.write().map(|()| outcome));
     match outcome {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Findings) => ExitCode::from(1),

@@ -37,15 +37,13 @@ pub struct Options {
     pub offline: bool,
     /// Plain HTTP.
     pub insecure: bool,
+    /// When what was done.
+    pub timings: Arc<Collector>,
 }
 
 impl Options {
     /// Resolves the global options.
-    pub fn resolve(
-        global: &Global,
-        printer: &Printer,
-        timings: Option<Arc<Collector>>,
-    ) -> Result<Self, Failure> {
+    pub fn resolve(global: &Global, printer: &Printer, timings: Arc<Collector>) -> Result<Self, Failure> {
         let epoch = match env::var("SOURCE_DATE_EPOCH") {
             Err(_) => None,
             Ok(text) if text.is_empty() => None,
@@ -59,7 +57,7 @@ impl Options {
             }
         }
         let workers = global.jobs.map_or_else(Workers::default, |jobs| Workers::new(usize::from(jobs)));
-        let events = printer.events(timings);
+        let events = printer.events(Arc::clone(&timings));
         let options = RegistryOptions {
             insecure: global.insecure,
             offline: global.offline,
@@ -81,10 +79,12 @@ impl Options {
                 pins: Pins::default(),
                 dry: None,
                 remote: None,
+                digests: Arc::default(),
             },
             epoch,
             offline: global.offline,
             insecure: global.insecure,
+            timings,
         })
     }
 }

@@ -110,12 +110,10 @@ impl Printer {
     }
 
     /// The listener for the engine; `also` hears everything, too.
-    pub fn events(&self, also: Option<Arc<Collector>>) -> Events {
+    pub fn events(&self, also: Arc<Collector>) -> Events {
         let printer = self.clone();
         Events::new(move |event| {
-            if let Some(collector) = &also {
-                collector.event(&event);
-            }
+            also.event(&event);
             printer.event(event);
         })
     }

@@ -16,7 +16,8 @@ use crate::plan::timings::{Bar, Timings};
 /// Hears every event, and writes the page in the end.
 #[derive(Debug)]
 pub struct Collector {
-    file: PathBuf,
+    /// Where the page goes, if it is wanted.
+    file: Option<PathBuf>,
     title: String,
     began: Instant,
     heard: Mutex<Heard>,
@@ -32,10 +33,15 @@ struct Heard {
 
 impl Collector {
     /// The clock runs from here on.
-    pub fn new(file: &std::path::Path, words: &[OsString]) -> Arc<Self> {
+    pub fn new(file: Option<&std::path::Path>, words: &[OsString]) -> Arc<Self> {
         let words = words.iter().skip(1).map(|word| word.to_string_lossy());
         let title = std::iter::once("talosmith".into()).chain(words).collect::<Vec<_>>().join(" ");
-        Arc::new(Self { file: file.to_owned(), title, began: Instant::now(), heard: Mutex::default() })
+        Arc::new(Self {
+            file: file.map(std::path::Path::to_owned),
+            title,
+            began: Instant::now(),
+            heard: Mutex::default(),
+        })
     }
 
     /// Takes an event, on the thread on which it happened.
@@ -72,17 +78,19 @@ impl Collector {
 
     /// Writes the page, or the figures.
     pub fn write(&self) -> Result<(), Failure> {
+        let Some(file) = &self.file else { return Ok(()) };
         let timings = self.timings();
-        let bytes = match self.file.extension().is_some_and(|ending| ending == "json") {
+        let bytes = match file.extension().is_some_and(|ending| ending == "json") {
             true => timings.to_json(),
             false => timings.to_html().into_bytes(),
         };
-        fsio::create_dir(fsio::parent(&self.file))
-            .and_then(|()| fsio::write(&self.file, &bytes))
+        fsio::create_dir(fsio::parent(file))
+            .and_then(|()| fsio::write(file, &bytes))
             .map_err(|error| Failure::output(chain(&error)))
     }
 
-    fn timings(&self) -> Timings {
+    /// What was heard so far.
+    pub fn timings(&self) -> Timings {
         let read = |name: &str| std::fs::read_to_string(format!("/proc/self/{name}")).unwrap_or_default();
         let (user, system) = proc::own(&read("stat"));
         let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);

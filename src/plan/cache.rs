@@ -248,6 +248,7 @@ mod tests {
             pins: Pins::default(),
             dry: None,
             remote: None,
+            digests: std::sync::Arc::default(),
         }
     }
 

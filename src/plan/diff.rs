@@ -6,7 +6,6 @@ use serde::Serialize;
 
 use super::error::Error;
 use super::run::Context;
-use super::stat_cache::StatCache;
 use super::subject::{Contents, Subject, load};
 use crate::archive::tree::{Entry, Kind};
 use crate::base::digest;
@@ -48,9 +47,9 @@ pub fn diff(
 ) -> Result<Vec<Difference>, Error> {
     let (left_root, mut lefts) = load(context, left, platform, Contents::All)?;
     let (right_root, mut rights) = load(context, right, platform, Contents::All)?;
-    let cache = StatCache::open(context.store.root().join("stat-cache"));
+    let cache = context.stat_cache();
     for subject in lefts.iter_mut().chain(&mut rights) {
-        subject.files.hash(context, &cache)?;
+        subject.files.hash(context, cache)?;
     }
     let mut found = Vec::new();
     if let (Some(left), Some(right)) = (&left_root, &right_root)

@@ -106,19 +106,16 @@ pub(super) struct Prepared {
 
 /// Builds the extension and writes it to every output.
 pub fn build(spec: &ExtensionSpec, context: &Context) -> Result<BuiltExtension, Error> {
-    let cache = StatCache::open(context.store.root().join("stat-cache"));
+    let cache = context.stat_cache();
     let manifests = Manifests::read(spec)?;
     let mut prepared = Vec::new();
     for platform in &spec.platforms {
-        let rootfs = Gather::new(spec, platform, context).rootfs(&cache)?;
+        let rootfs = Gather::new(spec, platform, context).rootfs(cache)?;
         prepared.push(prepare(spec, platform, rootfs, &manifests)?);
     }
     let Manifest { name, version, .. } = &manifests.manifest;
     let spec = &spec.named(name, version);
-    // A cache that cannot be written costs time only.
-    if let Err(error) = cache.save() {
-        context.events.detail(error.to_string());
-    }
+    context.keep_digests();
     finish(spec, context, prepared, manifests)
 }
 

@@ -1,10 +1,11 @@
 //! The engine: runs the steps of a plan, each as soon as its inputs are there, several at once.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::dry::{DryRun, Fate, History};
 use super::error::Error;
 use super::remote_cache::RemoteCache;
+use super::stat_cache::StatCache;
 use super::step::{Outputs, Step, StepId};
 use crate::base::{Content, Digest, Event, Events, Workers, json};
 use crate::image::registry::Client;
@@ -27,9 +28,23 @@ pub struct Context {
     pub dry: Option<DryRun>,
     /// Where results of steps are looked for, and kept, beside the store.
     pub remote: Option<Arc<RemoteCache>>,
+    /// Digests of local files; read when they are first asked for.
+    pub digests: Arc<OnceLock<StatCache>>,
 }
 
 impl Context {
+    /// Digests of local files, shared by all parts of a run.
+    pub fn stat_cache(&self) -> &StatCache {
+        self.digests.get_or_init(|| StatCache::open(self.store.root().join("stat-cache")))
+    }
+
+    /// Keeps what was learnt of local files. A cache that cannot be written costs time only.
+    pub fn keep_digests(&self) {
+        if let Some(Err(error)) = self.digests.get().map(StatCache::save) {
+            self.events.detail(error.to_string());
+        }
+    }
+
     /// A blob that a step has put into the store.
     pub fn blob(&self, descriptor: &Descriptor) -> Result<Content, Error> {
         if let Some(content) = self.store.blob(&descriptor.digest, descriptor.size) {
@@ -235,6 +250,7 @@ mod tests {
             pins: Pins::default(),
             dry: None,
             remote: None,
+            digests: Arc::default(),
         }
     }
 

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 
 use super::error::{Error, Problem};
 use super::run::{Context, Plan};
-use super::stat_cache::StatCache;
 use super::step::{Outputs, Step, StepId};
 use super::subject::{self, Contents};
 use super::tree_input::TreeInput;
@@ -55,9 +54,9 @@ pub fn pack(spec: &PackSpec, context: &Context) -> Result<PackedImage, Error> {
         );
     }
     let mut input = source(spec, context)?;
-    let cache = StatCache::open(context.store.root().join("stat-cache"));
-    input.hash(context, &cache)?;
-    cache.save()?;
+    let cache = context.stat_cache();
+    input.hash(context, cache)?;
+    context.keep_digests();
     let mut plan = Plan::new();
     let packed = add(&mut plan, &input, &spec.options, &spec.target.display().to_string());
     let target = &spec.target;

@@ -49,7 +49,14 @@ pub struct StatCache {
     /// may be written again within the same tick of that clock, so it is not kept.
     opened: i128,
     known: HashMap<PathBuf, (Stamp, Digest)>,
-    fresh: Mutex<HashMap<PathBuf, (Stamp, Digest)>>,
+    fresh: Mutex<Fresh>,
+}
+
+/// What was learnt since, and how much of it is written.
+#[derive(Debug, Default)]
+struct Fresh {
+    files: HashMap<PathBuf, (Stamp, Digest)>,
+    written: usize,
 }
 
 impl StatCache {
@@ -74,7 +81,7 @@ impl StatCache {
         let digest = content.digest_with(progress).at("read", path)?;
         if stamp == Stamp::of(&std::fs::metadata(path).at("read", path)?) {
             let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
-            fresh.insert(absolute, (stamp, digest));
+            fresh.files.insert(absolute, (stamp, digest));
             return Ok((digest, content));
         }
         let error = io::Error::new(io::ErrorKind::InvalidData, "it changed while it was read");
@@ -83,10 +90,12 @@ impl StatCache {
 
     /// Writes what was learnt.
     pub fn save(&self) -> Result<(), FileError> {
-        let fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
-        if fresh.is_empty() {
+        let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
+        if fresh.files.len() == fresh.written {
             return Ok(());
         }
+        fresh.written = fresh.files.len();
+        let fresh = &fresh.files;
         let mut draft = Draft::new(fsio::parent(&self.file))?;
         let mut all: Vec<_> =
             self.known.iter().filter(|(path, _)| !fresh.contains_key(*path)).chain(fresh.iter()).collect();

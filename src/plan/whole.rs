@@ -85,7 +85,8 @@ mod tests {
             let text = std::fs::read_to_string(&path).unwrap_or_default();
             for part in text.split("Step::new(\"").skip(1) {
                 let Some((name, rest)) = part.split_once("\", ") else { continue };
-                let Some(version) = rest.split(',').next().and_then(|word| word.trim().parse().ok()) else {
+                let word = rest.split(',').next().unwrap_or_default();
+                let Ok(version) = word.trim().parse::<u32>() else {
                     continue;
                 };
                 let known = found.entry(name.to_owned()).or_insert(0);

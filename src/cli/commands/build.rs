@@ -20,7 +20,7 @@ use crate::image::layout::Layout;
 use crate::image::reference::ReferenceError;
 use crate::image::{Pins, RegistryReference};
 use crate::plan::Context;
-use crate::plan::build::report::{PATCH, RESULT, document, next, patch};
+use crate::plan::build::report::{Document, PATCH, RESULT, next, patch};
 use crate::plan::build::{Built, Options as BuildOptions, build};
 use crate::plan::bundle;
 use crate::plan::dry::{DryRun, Fate, Planned};
@@ -69,11 +69,14 @@ pub(super) fn run(args: &Build, options: &Options, printer: &Printer) -> Result<
             size(sent)
         ));
     }
-    let value = document(&loaded, &built, &seen);
+    let timings = options.timings.timings();
+    let document = Document::new(&loaded, &built, &seen, &timings);
     let out = args.out.clone().unwrap_or_else(|| loaded.folder.join("out"));
-    leave(&out, &value, &built)?;
+    leave(&out, &document, &built)?;
     let written: Vec<&Written> = built.items.iter().flat_map(|item| &item.written).collect();
     let text: String = written.iter().map(|one| super::line_of(one)).collect();
+    // Thousands of files may be in it: only who asked for it gets it as one value.
+    let value = if printer.is_json() { json!(document) } else { serde_json::Value::Null };
     printer.result("build", value, &text)?;
     say_next(&built, printer);
     Ok(Outcome::Done)
@@ -155,14 +158,14 @@ fn pins(
 }
 
 /// Writes what is left beside the outputs.
-fn leave(out: &Path, value: &serde_json::Value, built: &Built) -> Result<(), Failure> {
+fn leave(out: &Path, document: &Document<'_>, built: &Built) -> Result<(), Failure> {
     fsio::create_dir(out).map_err(written)?;
-    let mut text = serde_json::to_vec_pretty(value).unwrap_or_default();
+    let mut text = serde_json::to_vec_pretty(document).unwrap_or_default();
     text.push(b'\n');
     let mut files: Vec<(PathBuf, Vec<u8>)> = vec![(out.join(RESULT), text)];
     files.extend(patch(built).map(|text| (out.join(PATCH), text.into_bytes())));
     for (path, bytes) in files {
-        fsio::write(&path, &bytes).map_err(written)?;
+        fsio::write_lightly(&path, &bytes).map_err(written)?;
     }
     Ok(())
 }

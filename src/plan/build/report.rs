@@ -2,14 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::Path;
 
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use super::{Built, Item, ItemKind};
 use crate::base::Digest;
 use crate::base::yaml::text::string;
-use crate::image::pins::Seen;
+use crate::check::Finding;
+use crate::image::pins::{Pin, PinnedSource, Seen};
+use crate::plan::kernel::KernelFacts;
 use crate::plan::spec::Loaded;
+use crate::plan::timings::{Bar, Timings};
 
 /// The version of the document; it changes when a key goes away or changes its meaning.
 const SCHEMA: &str = "talosmith/result/v1";
@@ -18,31 +22,86 @@ pub const RESULT: &str = "result.json";
 /// The file of the patch.
 pub const PATCH: &str = "machine-patch.yaml";
 
-/// All of it: what was made, of what, and what was found.
-pub fn document(loaded: &Loaded, built: &Built, seen: &Seen) -> Value {
-    let images = seen.images.iter().map(|(reference, pin)| {
-        json!({ "reference": reference.to_string(), "digest": pin.digest, "size": pin.size })
-    });
-    let local: BTreeMap<&String, &Digest> =
-        seen.local.iter().filter(|(reference, _)| !is_own(built, reference)).collect();
-    let findings = built.reports.iter().flat_map(|report| report.findings());
-    json!({
-        "schema": SCHEMA,
-        "spec": { "file": loaded.file, "checksum": loaded.checksum },
-        "talos": built.talos,
-        "platforms": loaded.spec.platforms.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "made": built.items,
-        "kernels": built.kernels,
-        "modules": built.modules,
-        "inputs": {
-            "images": images.collect::<Vec<_>>(),
-            "local": local,
-            "sources": seen.sources.values().collect::<Vec<_>>(),
-            "files": seen.files,
-        },
-        "findings": findings.collect::<Vec<_>>(),
-        "next": next(built),
-    })
+/// All of it: what was made, of what, in which time, and what was found.
+#[derive(Serialize)]
+pub struct Document<'a> {
+    schema: &'static str,
+    spec: Spec<'a>,
+    talos: &'a Option<String>,
+    platforms: Vec<String>,
+    made: &'a [Item],
+    kernels: &'a [KernelFacts],
+    modules: &'a [String],
+    inputs: Inputs<'a>,
+    findings: Vec<&'a Finding>,
+    seconds: f64,
+    steps: Vec<StepTime<'a>>,
+    next: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Spec<'a> {
+    file: &'a Path,
+    checksum: Digest,
+}
+
+/// What went in.
+#[derive(Serialize)]
+struct Inputs<'a> {
+    images: Vec<ImageInput<'a>>,
+    local: BTreeMap<&'a String, &'a Digest>,
+    sources: Vec<&'a PinnedSource>,
+    files: &'a BTreeMap<String, Digest>,
+}
+
+#[derive(Serialize)]
+struct ImageInput<'a> {
+    reference: String,
+    #[serde(flatten)]
+    pin: &'a Pin,
+}
+
+/// A step, and how long it took.
+#[derive(Serialize)]
+struct StepTime<'a> {
+    step: &'a str,
+    subject: &'a str,
+    known: bool,
+    seconds: f64,
+}
+
+impl<'a> Document<'a> {
+    /// Of a build.
+    pub fn new(loaded: &'a Loaded, built: &'a Built, seen: &'a Seen, timings: &'a Timings) -> Self {
+        let images =
+            seen.images.iter().map(|(reference, pin)| ImageInput { reference: reference.to_string(), pin });
+        let local = seen.local.iter().filter(|(reference, _)| !is_own(built, reference));
+        let step = |bar: &'a Bar| StepTime {
+            step: &bar.step,
+            subject: &bar.subject,
+            known: bar.known,
+            seconds: bar.end - bar.start,
+        };
+        Self {
+            schema: SCHEMA,
+            spec: Spec { file: &loaded.file, checksum: loaded.checksum },
+            talos: &built.talos,
+            platforms: loaded.spec.platforms.iter().map(ToString::to_string).collect(),
+            made: &built.items,
+            kernels: &built.kernels,
+            modules: &built.modules,
+            inputs: Inputs {
+                images: images.collect(),
+                local: local.collect(),
+                sources: seen.sources.values().collect(),
+                files: &seen.files,
+            },
+            findings: built.reports.iter().flat_map(|report| report.findings()).collect(),
+            seconds: timings.seconds,
+            steps: timings.bars.iter().map(step).collect(),
+            next: next(built),
+        }
+    }
 }
 
 /// What parts of the build gave to one another is no input.

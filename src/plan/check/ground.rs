@@ -8,7 +8,6 @@ use super::super::error::{Error, Problem};
 use super::super::extension::parse;
 use super::super::kernel_facts::{self, KernelFacts};
 use super::super::run::Context;
-use super::super::stat_cache::StatCache;
 use super::super::subject::{Contents, load};
 use super::booted::{self, Booted};
 use crate::archive::tree::join;
@@ -72,8 +71,8 @@ impl Ground {
             return Self::of_content(context, &content, format!("`{word}`"));
         }
         let wanted: Vec<Architecture> = Architecture::parse(&platform.architecture).into_iter().collect();
-        let cache = StatCache::open(context.store.root().join("stat-cache"));
-        let kernel = KernelInput::all(context, &[word.to_owned()], &wanted, &cache)?.pop();
+        let cache = context.stat_cache();
+        let kernel = KernelInput::all(context, &[word.to_owned()], &wanted, cache)?.pop();
         let kernel = kernel.ok_or_else(|| Problem::new(format!("`{word}` has no kernel for {platform}")))?;
         Self::of_input(kernel)
     }

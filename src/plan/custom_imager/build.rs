@@ -7,7 +7,6 @@ use super::super::assemble::LayerOptions;
 use super::super::error::Error;
 use super::super::outputs::{Sets, Written, source};
 use super::super::run::{Context, Plan};
-use super::super::stat_cache::StatCache;
 use super::super::step::{Outputs, StepId};
 use super::assets::{self, Assets, Part};
 use super::base::{INITRAMFS, Stock};
@@ -52,12 +51,9 @@ pub fn build(spec: &CustomImagerSpec, context: &Context) -> Result<BuiltImager, 
     let mut wanted: Vec<Architecture> = stocks.iter().flat_map(Stock::architectures).collect();
     wanted.sort_unstable();
     wanted.dedup();
-    let cache = StatCache::open(context.store.root().join("stat-cache"));
-    let kernels = KernelInput::all(context, &spec.kernels, &wanted, &cache)?;
-    // A cache that cannot be written costs time only.
-    if let Err(error) = cache.save() {
-        context.events.detail(error.to_string());
-    }
+    let cache = context.stat_cache();
+    let kernels = KernelInput::all(context, &spec.kernels, &wanted, cache)?;
+    context.keep_digests();
     let newest = stocks.iter().map(|stock| stock.one.created());
     let newest = newest.chain(kernels.iter().map(|kernel| kernel.created)).flatten().max();
     let epoch = spec.epoch.or(newest).unwrap_or_default();

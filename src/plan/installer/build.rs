@@ -74,9 +74,9 @@ pub struct Inputs<'s> {
 /// Makes what `spec` asks for and writes it.
 pub fn build(spec: &InstallerSpec, context: &Context) -> Result<Built, Error> {
     let spec = schematic::apply(spec, context)?;
-    let cache = StatCache::open(context.store.root().join("stat-cache"));
-    let opened = open(&spec, context, &cache)?;
-    let whole = whole(&spec, &opened, &cache)?;
+    let cache = context.stat_cache();
+    let opened = open(&spec, context, cache)?;
+    let whole = whole(&spec, &opened, cache)?;
     if let (Some(whole), Output::Installer(outputs)) = (&whole, &spec.output)
         && let Some((known, sets)) = whole.recall::<Known>(context)
         && !known.report.has_errors(&spec.allow)
@@ -86,7 +86,7 @@ pub fn build(spec: &InstallerSpec, context: &Context) -> Result<Built, Error> {
         let Known { report, talos, facts } = known;
         return Ok(Built { written, file: None, report, talos: Tag::new(&talos), facts });
     }
-    let (built, sets) = make(take(Cow::Borrowed(&spec), context, &cache, opened)?, context)?;
+    let (built, sets) = make(take(Cow::Borrowed(&spec), context, cache, opened)?, context)?;
     if let (Some(whole), Some(sets)) = (whole, sets) {
         let (report, talos, facts) = (built.report.clone(), built.talos.to_string(), built.facts.clone());
         whole.keep(context, Known { report, talos, facts }, &sets)?;
@@ -139,9 +139,9 @@ fn open<'a>(
 /// Takes out what an installer is made of, and judges it by every rule.
 pub fn check<'s>(spec: &'s InstallerSpec, context: &Context) -> Result<Checked<Inputs<'s>>, Error> {
     let spec = schematic::apply(spec, context)?;
-    let cache = StatCache::open(context.store.root().join("stat-cache"));
-    let taken = prepared(&spec, &cache, open(&spec, context, &cache)?)?;
-    judged(spec, context, &cache, taken)
+    let cache = context.stat_cache();
+    let taken = prepared(&spec, cache, open(&spec, context, cache)?)?;
+    judged(spec, context, taken)
 }
 
 /// The same of what is open.
@@ -152,7 +152,7 @@ fn take<'s>(
     opened: Vec<prepare::Inputs<'_>>,
 ) -> Result<Checked<Inputs<'s>>, Error> {
     let taken = prepared(&spec, cache, opened)?;
-    judged(spec, context, cache, taken)
+    judged(spec, context, taken)
 }
 
 /// What was taken out of everything, and the picture.
@@ -172,13 +172,9 @@ fn prepared(
 fn judged<'s>(
     spec: Cow<'s, InstallerSpec>,
     context: &Context,
-    cache: &StatCache,
     (mut platforms, splash): (Vec<Prepared>, Option<File>),
 ) -> Result<Checked<Inputs<'s>>, Error> {
-    // A cache that cannot be written costs time only.
-    if let Err(error) = cache.save() {
-        context.events.detail(error.to_string());
-    }
+    context.keep_digests();
     let mut report = Report::default();
     for one in &mut platforms {
         report = report.and(std::mem::take(&mut one.report));

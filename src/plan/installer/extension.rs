@@ -101,7 +101,7 @@ impl Extension {
         for (path, entry) in rootfs.iter() {
             files.add(&join(ROOTFS, path), entry.clone(), None, &manifest.name)?;
         }
-        files.hash(context, &StatCache::open(context.store.root().join("stat-cache")))?;
+        files.hash(context, context.stat_cache())?;
         let made = Self::of_files(files, None, &manifest.name, platform, &talos.version())?;
         // Its version is a digest, as upstream has it: nothing that the user could change.
         let others = made.report.findings().iter().filter(|one| one.code != Code::ManifestVersionShape);

@@ -12,7 +12,6 @@ use crate::plan::extension::parse;
 use crate::plan::one_image::{OneImage, images_of};
 use crate::plan::run::Context;
 use crate::plan::squashfs::{is_plain_tar, tar_tree};
-use crate::plan::stat_cache::StatCache;
 use crate::plan::tree_input::TreeInput;
 
 /// An image, or a folder on disk.
@@ -34,7 +33,7 @@ impl Source {
             Reference::Path(path) if path.is_dir() && !path.join(LAYOUT_FILE).exists() => Self::Folder(path),
             Reference::Path(path) if path.is_file() && is_plain_tar(&path) => {
                 let mut files = TreeInput::of(tar_tree(&path, context)?, BTreeMap::new());
-                files.hash(context, &StatCache::open(context.store.root().join("stat-cache")))?;
+                files.hash(context, context.stat_cache())?;
                 Self::Files(Box::new(files))
             }
             reference => Self::Image(Arc::new(Media::from(context).open(&reference)?)),

@@ -52,7 +52,7 @@ pub fn build(
         .into());
     }
     let root = if packages.targets.is_empty() { root_of(&packages.folder)? } else { packages.folder.clone() };
-    let cache = StatCache::open(context.store.root().join("stat-cache"));
+    let cache = context.stat_cache();
     let files = files_of(&root)?;
     let mut names = packages.targets.clone();
     let mut made: BTreeMap<String, Vec<(Platform, Arc<Built>)>> = BTreeMap::new();
@@ -87,15 +87,13 @@ pub fn build(
     let done = Mutex::new(BTreeMap::new());
     let one = |name: &String| -> Result<(), Error> {
         let made = made.get(name).map(Vec::as_slice).unwrap_or_default();
-        let built = image(context, &cache, spec, name, versions.get(name), made)?;
+        let built = image(context, cache, spec, name, versions.get(name), made)?;
         done.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), built);
         Ok(())
     };
     // What waits for a registry waits beside the others.
     each(context.workers.jobs().max(2) * 2, &names, one)?;
-    if let Err(error) = cache.save() {
-        context.events.detail(error.to_string());
-    }
+    context.keep_digests();
     let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
     Ok(names.iter().filter_map(|name| done.remove(name)).collect())
 }

@@ -91,7 +91,8 @@ pub struct Layer {
 /// Takes the bytes of a tar, gives a [`Layer`].
 pub struct LayerWriter {
     encoder: Encoder<BlobWriter>,
-    diff: Hasher,
+    /// Of the tar; nothing, if that is the blob itself.
+    diff: Option<Hasher>,
     media_type: &'static str,
     store: Store,
 }
@@ -106,10 +107,17 @@ impl LayerWriter {
     ) -> Result<Self, FileError> {
         Ok(Self {
             encoder: Encoder::new(store.writer()?, compression, workers),
-            diff: Hasher::default(),
+            diff: (compression != Compression::None).then(Hasher::default),
             media_type,
             store: store.clone(),
         })
+    }
+
+    /// Parts that were compressed before are taken from the store, and kept there: for layers so large that this is
+    /// worth their bytes.
+    #[must_use]
+    pub fn cached(self) -> Self {
+        Self { encoder: self.encoder.cached(self.store.blocks()), ..self }
     }
 
     /// Ends the layer and names its blob.
@@ -118,7 +126,7 @@ impl LayerWriter {
         let (digest, content) = blob.finish()?;
         Ok(Layer {
             descriptor: Descriptor::new(self.media_type, digest, content.len()),
-            diff_id: self.diff.finish(),
+            diff_id: self.diff.map_or(digest, Hasher::finish),
         })
     }
 }
@@ -126,7 +134,9 @@ impl LayerWriter {
 impl Write for LayerWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.encoder.write(bytes)?;
-        self.diff.update(&bytes[..written]);
+        if let Some(diff) = &mut self.diff {
+            diff.update(&bytes[..written]);
+        }
         Ok(written)
     }
 

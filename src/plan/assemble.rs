@@ -39,7 +39,7 @@ pub fn layer<'p>(
 ) -> StepId {
     let total = input.tree.iter().filter_map(|(_, entry)| entry.content()).map(Content::len).sum();
     plan.add(
-        Step::new("layer", 1, subject, move |context, progress, _| {
+        Step::new("layer", 2, subject, move |context, progress, _| {
             let root = (!prefix.is_empty()).then(|| (prefix.to_owned(), Entry::directory()));
             let below = input.tree.iter().map(|(path, entry)| (tree::join(prefix, path), entry.clone()));
             write_layer(context, progress, root.into_iter().chain(below), options)
@@ -64,10 +64,23 @@ pub fn write_layer(
         .format
         .layer(options.compression)
         .ok_or_else(|| Error::Internal("Docker's media types know no zstd".to_owned()))?;
-    let writer = LayerWriter::new(&context.store, options.compression, media_type, &context.workers)?;
+    let mut writer = LayerWriter::new(&context.store, options.compression, media_type, &context.workers)?;
+    let entries: Vec<(String, Entry)> = entries.collect();
+    let length = |entry: &Entry| entry.content().map_or(0, Content::len);
+    if options.compression != Compression::None
+        && entries.iter().map(|(_, entry)| length(entry)).sum::<u64>() >= LARGE
+    {
+        writer = writer.cached();
+    }
     let mut tar = tar::Writer::new(Told { out: writer, progress }, Some(options.epoch));
+    let mut since = 0;
     for (path, entry) in entries {
+        if since >= BOUNDARY {
+            tar.boundary()?;
+            since = 0;
+        }
         tar.append(&path, &entry)?;
+        since += length(&entry);
     }
     let layer = tar.finish()?.out.finish()?;
     let outcome = format!("{} in {}", size(layer.descriptor.size), options.compression);
@@ -94,6 +107,11 @@ impl<W: io::Write> io::Write for Told<'_, W> {
         self.out.flush()
     }
 }
+
+/// From so many bytes of files on a layer's compressed parts are kept: they take as much room again as the layer.
+const LARGE: u64 = 8 << 20;
+/// After so many bytes of files a member may begin a part of its own: what a quarter of a part of gzip has.
+const BOUNDARY: u64 = 64 << 10;
 
 /// What an image says of itself.
 #[derive(Debug, Clone)]

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::assemble::{self, ImageOptions, LayerOptions};
 use super::error::{Error, Problem};
@@ -93,6 +94,19 @@ pub struct BuiltExtension {
     pub manifest: Manifest,
     /// Names of its modules, as the kernel has them.
     pub modules: Vec<String>,
+    /// What the image of each platform holds, flattened, where it was made of files that stay.
+    pub files: Arc<Vec<MadeFiles>>,
+}
+
+/// An image as it was made: what flattening it would give.
+#[derive(Debug, Clone)]
+pub struct MadeFiles {
+    /// Its platform.
+    pub platform: Platform,
+    /// Its files.
+    pub files: TreeInput,
+    /// When it says that it was made.
+    pub created: Epoch,
 }
 
 /// One platform's image before it is made.
@@ -116,7 +130,13 @@ pub fn build(spec: &ExtensionSpec, context: &Context) -> Result<BuiltExtension, 
     let Manifest { name, version, .. } = &manifests.manifest;
     let spec = &spec.named(name, version);
     context.keep_digests();
-    finish(spec, context, prepared, manifests)
+    let newest = prepared.iter().filter_map(|one| one.newest).max();
+    let created = spec.epoch.or(newest).unwrap_or_default();
+    let made = |one: &Prepared| -> Result<MadeFiles, Error> {
+        Ok(MadeFiles { platform: one.platform.clone(), files: one.whole()?, created })
+    };
+    let files = prepared.iter().map(made).collect::<Result<_, _>>()?;
+    Ok(BuiltExtension { files: Arc::new(files), ..finish(spec, context, prepared, manifests)? })
 }
 
 /// Checks what was prepared, makes the image and writes it.
@@ -146,7 +166,7 @@ pub(super) fn finish(
     };
     let written = sets.write(context, &spec.outputs, &nowhere_else(context), None)?;
     let modules = prepared.iter().flat_map(|one| kmod::names_of(&one.rootfs.tree)).collect();
-    Ok(BuiltExtension { written, report, manifest: manifests.manifest, modules })
+    Ok(BuiltExtension { written, report, manifest: manifests.manifest, modules, files: Arc::default() })
 }
 
 fn prepare(

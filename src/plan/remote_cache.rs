@@ -7,7 +7,7 @@
 //! any number of runners may write at once.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::json;
 
@@ -31,6 +31,8 @@ pub struct RemoteCache {
     to: Vec<RegistryReference>,
     /// Blobs that are there and not here: where.
     places: Mutex<BTreeMap<Digest, RegistryReference>>,
+    /// What is being fetched: whoever wants the same waits for it.
+    fetching: Mutex<BTreeMap<Digest, Arc<Mutex<()>>>>,
     /// Steps of this run, by their keys.
     used: Mutex<BTreeMap<Digest, Outputs>>,
     /// What was fetched and sent.
@@ -126,6 +128,11 @@ impl RemoteCache {
     pub(super) fn fetch(&self, context: &Context, blob: &Descriptor) -> Result<(), Error> {
         let place = lock(&self.places).get(&blob.digest).cloned();
         let place = place.ok_or_else(|| Error::Internal(format!("blob {} is in no cache", blob.digest)))?;
+        let turn = Arc::clone(lock(&self.fetching).entry(blob.digest).or_default());
+        let _turn = lock(&turn);
+        if context.store.blob(&blob.digest, blob.size).is_some() {
+            return Ok(());
+        }
         let activity = context.events.begin("cache", blob.digest.to_string(), Some(blob.size));
         let mut draft = context.store.draft()?;
         let progress = Progress::of(activity.events(), activity.id());

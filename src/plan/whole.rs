@@ -19,7 +19,7 @@ use crate::image::{Descriptor, Platform};
 
 /// The versions of all steps that a whole is made of. It changes with any of them, and with the rules of the checks: a
 /// test holds it against the sources.
-const GENERATION: &str = "boot assets 1, firmware 1, flatten 1, image 2, index 1, initramfs 3, kernel 3, layer 1, \
+const GENERATION: &str = "boot assets 2, firmware 1, flatten 1, image 2, index 1, initramfs 3, kernel 3, layer 2, \
                           modules 2, modules.dep 2, squashfs 1";
 
 /// A whole that may be known.

@@ -1,7 +1,9 @@
 //! Streams in gzip and zstd: compressed in parallel chunks, byte for byte the same whatever the
 //! number of threads.
 //!
-//! The input is cut every `GZIP_CHUNK` (or `ZSTD_CHUNK`) bytes. Gzip chunks are raw deflate that
+//! The input is cut every `GZIP_CHUNK` (or `ZSTD_CHUNK`) bytes, and where who writes says by a flush that something
+//! new begins, if a quarter of that has come since: so a file that becomes longer does not shift the cuts of all that
+//! lies behind it, and chunks that were compressed before can be found again. Gzip chunks are raw deflate that
 //! ends at a byte boundary (a sync flush) and begins with the 32 KiB before it as dictionary, so the
 //! whole is one ordinary gzip member (RFC 1952) and loses next to nothing to the cuts. Zstd chunks
 //! are frames of their own, which RFC 8878 allows to be concatenated. Chunks that do not compress
@@ -11,11 +13,12 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, Write};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 
 use flate2::{Compress, Crc, FlushCompress};
 
-use crate::base::Workers;
+use crate::base::{BlockCache, Hasher, Workers};
 
 /// Bytes of input in one piece of a gzip stream: large enough that the five bytes of a flush do not
 /// count, small enough that a job's buffers stay in a core's cache.
@@ -42,6 +45,11 @@ impl Compression {
     pub const GZIP: Self = Self::Gzip(5);
     /// Zstd at its own default level.
     pub const ZSTD: Self = Self::Zstd(3);
+
+    /// The least that is cut off at a flush.
+    fn least(self) -> usize {
+        self.chunk() / 4
+    }
 
     fn chunk(self) -> usize {
         match self {
@@ -106,6 +114,7 @@ pub struct Encoder<W: Write> {
     pending: VecDeque<Receiver<io::Result<Piece>>>,
     crc: Crc,
     begun: bool,
+    cache: Option<Arc<dyn BlockCache>>,
 }
 
 impl<W: Write> Encoder<W> {
@@ -120,7 +129,14 @@ impl<W: Write> Encoder<W> {
             pending: VecDeque::new(),
             crc: Crc::new(),
             begun: false,
+            cache: None,
         }
+    }
+
+    /// Chunks are looked for in `cache`, and kept there.
+    #[must_use]
+    pub fn cached(self, cache: Arc<dyn BlockCache>) -> Self {
+        Self { cache: Some(cache), ..self }
     }
 
     /// Writes what is left and the stream's end; gives the output back.
@@ -132,7 +148,7 @@ impl<W: Write> Encoder<W> {
                 // One chunk in all: no thread is worth starting for it.
                 let chunk = std::mem::take(&mut self.chunk);
                 self.begin()?;
-                let piece = compress_chunk(self.compression, &chunk, &[])?;
+                let piece = piece(self.compression, &chunk, &[], self.cache.as_deref())?;
                 self.write(&piece)?;
             }
         }
@@ -168,10 +184,10 @@ impl<W: Write> Encoder<W> {
             _ => Vec::new(),
         };
         let (sender, receiver) = sync_channel(1);
-        let compression = self.compression;
+        let (compression, cache) = (self.compression, self.cache.clone());
         self.workers.spawn(move || {
             // The receiver is gone only if the encoder was dropped; then nobody wants the piece.
-            let _ = sender.send(compress_chunk(compression, &chunk, &window));
+            let _ = sender.send(piece(compression, &chunk, &window, cache.as_deref()));
         });
         self.pending.push_back(receiver);
         while self.pending.len() > self.workers.jobs() + 1 {
@@ -209,8 +225,37 @@ impl<W: Write> Write for Encoder<W> {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        Ok(()) // chunks are cut by size alone, or the bytes would depend on who flushes when
+        // The bytes depend on who flushes where, so a flush means one thing only: something new begins here.
+        if self.compression != Compression::None && self.chunk.len() >= self.compression.least() {
+            self.submit()?;
+        }
+        Ok(())
     }
+}
+
+/// A chunk out of the cache, or compressed.
+fn piece(
+    compression: Compression,
+    chunk: &[u8],
+    window: &[u8],
+    cache: Option<&dyn BlockCache>,
+) -> io::Result<Piece> {
+    let Some(cache) = cache else { return compress_chunk(compression, chunk, window) };
+    let mut hasher = Hasher::default();
+    hasher.update(format!("chunk 1 {compression} {} ", window.len()).as_bytes());
+    hasher.update(window);
+    hasher.update(chunk);
+    let key = hasher.finish();
+    if let Some(bytes) = cache.get(&key) {
+        let mut crc = Crc::new();
+        if matches!(compression, Compression::Gzip(_)) {
+            crc.update(chunk);
+        }
+        return Ok(Piece { bytes, crc });
+    }
+    let piece = compress_chunk(compression, chunk, window)?;
+    cache.put(&key, &piece.bytes);
+    Ok(piece)
 }
 
 fn compress_chunk(compression: Compression, chunk: &[u8], window: &[u8]) -> io::Result<Piece> {

@@ -131,6 +131,11 @@ impl<W: Write> Writer<W> {
         }
     }
 
+    /// Has everything so far reach the output, and flushes that: the next member begins something new.
+    pub fn boundary(&mut self) -> Result<(), WriteError> {
+        self.flush().and_then(|()| self.out.flush()).map_err(|source| WriteError::Output { source })
+    }
+
     /// Ends the archive and gives the output back, flushed.
     pub fn finish(mut self) -> Result<W, WriteError> {
         let end = |writer: &mut Self| {

@@ -309,9 +309,7 @@ impl Declared<'_> {
             match (&one.image, &one.official) {
                 (Some(image), _) => sources.push(ExtensionSource::Reference(image.0.clone())),
                 (None, Some(name)) => sources.push(ExtensionSource::Official(name.clone())),
-                (None, None) => sources.extend(placed.iter().map(|(reference, shown)| {
-                    ExtensionSource::Made { reference: reference.clone(), shown: shown.clone() }
-                })),
+                (None, None) => sources.extend(placed.iter().cloned()),
             }
         }
         if let Some(path) = &installer.embedded_config {

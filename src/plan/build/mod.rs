@@ -12,15 +12,15 @@
 mod declared;
 pub mod report;
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 
 use super::custom_imager;
 use super::dry::Fate;
 use super::error::Error;
-use super::extension::{self, BuiltExtension};
-use super::installer::{self, build::Facts};
+use super::extension::{self, BuiltExtension, MadeFiles};
+use super::installer::{self, ExtensionSource, build::Facts};
 use super::kernel::{self, KernelFacts};
 use super::outputs::Written;
 use super::packages::extensions as packages;
@@ -124,7 +124,12 @@ pub fn build(loaded: &Loaded, context: &Context, options: &Options<'_>) -> Resul
             missing.get_or_insert_with(|| format!("extension {}", number + 1));
             continue;
         };
-        placed.push(made.items.iter().map(|item| (item.inner.clone(), item.name.clone())).collect());
+        let source = |(item, files): (&Item, Arc<Vec<MadeFiles>>)| ExtensionSource::Made {
+            reference: item.inner.clone(),
+            shown: item.name.clone(),
+            files,
+        };
+        placed.push(made.items.iter().zip(made.files).map(source).collect());
         built.items.extend(made.items);
         built.reports.extend(made.reports);
         built.modules.extend(made.modules);
@@ -203,6 +208,7 @@ fn imagers(declared: &Declared<'_>, context: &Context) -> Result<Vec<Item>, Erro
 #[derive(Default)]
 struct Made {
     items: Vec<Item>,
+    files: Vec<Arc<Vec<MadeFiles>>>,
     reports: Vec<Report>,
     modules: Vec<String>,
 }
@@ -233,7 +239,7 @@ fn extension(declared: &Declared<'_>, context: &Context, number: usize) -> Resul
         Some(packages) => packages::build(&packages, &spec, context)?,
         None => vec![extension::build(&spec, context)?],
     };
-    for BuiltExtension { mut written, report, manifest, modules } in built {
+    for BuiltExtension { mut written, report, manifest, modules, files } in built {
         let place = place(&manifest.name);
         let at =
             written.iter().position(|one| one.reference.starts_with(&declared.extension_place(number, "")));
@@ -247,14 +253,15 @@ fn extension(declared: &Declared<'_>, context: &Context, number: usize) -> Resul
             facts: Vec::new(),
             digest: own.digest,
         });
+        made.files.push(files);
         made.reports.push(report);
         made.modules.extend(modules);
     }
     Ok(made)
 }
 
-/// The images of each entry of `extensions`: where they are, and what they are called.
-type Placed = Vec<Vec<(String, String)>>;
+/// What each entry of `extensions` gave.
+type Placed = Vec<Vec<ExtensionSource>>;
 
 fn installers(
     declared: &Declared<'_>,

@@ -124,7 +124,8 @@ fn whole(
         ..spec.clone()
     };
     let says = (format!("{bare:?}"), sources, splash.map(|splash| splash.digest));
-    Ok(Some(Whole::new("installer", &spec.machine.given_name(), &says)))
+    let platforms: Vec<String> = spec.platforms.iter().map(ToString::to_string).collect();
+    Ok(Some(Whole::new("installer", &platforms.join(", "), &says)))
 }
 
 /// Opens everything for every platform.
@@ -380,7 +381,7 @@ fn assets_layer<'p>(
         let entries = files.map(|(path, entry)| (path.to_owned(), entry.clone()));
         assemble::write_layer(context, progress, entries, options)
     };
-    let step = Step::new("boot assets", 1, prepared.platform.to_string(), run)
+    let step = Step::new("boot assets", 2, prepared.platform.to_string(), run)
         .parameter("parts", composer.key())
         .parameter("platform", &prepared.platform)
         .parameter("compression", options.compression)

@@ -11,7 +11,7 @@ use crate::check::{self, Code, ExtensionInput, Report};
 use crate::image::Platform;
 use crate::plan::check::wrong_kind;
 use crate::plan::error::{Error, Problem};
-use crate::plan::extension::of_folder;
+use crate::plan::extension::{MadeFiles, of_folder};
 use crate::plan::flatten;
 use crate::plan::run::{Context, Plan};
 use crate::plan::stat_cache::StatCache;
@@ -77,6 +77,18 @@ impl Extension {
             }
         };
         Self::of_files(files, created, reference, platform, talos)
+    }
+
+    /// An extension that was made in this very run: its image need not be taken apart.
+    pub(super) fn just_made(
+        files: &[MadeFiles],
+        reference: &str,
+        platform: &Platform,
+        talos: &Version,
+    ) -> Result<Self, Error> {
+        let own = files.iter().find(|one| one.platform == *platform);
+        let own = own.ok_or_else(|| Error::Internal("an extension for this platform".to_owned()))?;
+        Self::of_files(own.files.clone(), Some(own.created), reference, platform, talos)
     }
 
     /// An extension that lies in no image: the program's own, for versions with `feature`.

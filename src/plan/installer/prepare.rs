@@ -211,6 +211,11 @@ impl Prepared {
                 Assets::take(context, cache, imager, &spec.files, platform, architecture)
             });
             let take = |(source, said): &(Option<Source>, &ExtensionSource)| match (source, said) {
+                (_, ExtensionSource::Made { files, shown, .. })
+                    if files.iter().any(|one| one.platform == *platform) =>
+                {
+                    Extension::just_made(files, shown, platform, &version)
+                }
                 (
                     Some(source),
                     ExtensionSource::Reference(reference) | ExtensionSource::Made { shown: reference, .. },

@@ -1,6 +1,7 @@
 //! What an installer is to be made of.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::assets::AssetFiles;
 use crate::archive::compress::Compression;
@@ -8,6 +9,7 @@ use crate::base::Epoch;
 use crate::base::yaml::Any;
 use crate::check::Code;
 use crate::image::{Format, Platform};
+use crate::plan::extension::MadeFiles;
 use crate::talos::MetaValue;
 use crate::talos::platform::Platform as Machine;
 use crate::talos::schematic::Schematic;
@@ -39,6 +41,8 @@ pub enum ExtensionSource {
         reference: String,
         /// What it is called.
         shown: String,
+        /// What is in it, for platforms of which that is known.
+        files: Arc<Vec<MadeFiles>>,
     },
     /// An official extension, by its name in the catalogue.
     Official(String),
@@ -52,7 +56,9 @@ impl ExtensionSource {
     /// The same without the place of what was made just now, which is another one each time.
     pub(super) fn named(&self) -> Self {
         match self {
-            Self::Made { shown, .. } => Self::Made { reference: String::new(), shown: shown.clone() },
+            Self::Made { shown, .. } => {
+                Self::Made { reference: String::new(), shown: shown.clone(), files: Arc::default() }
+            }
             other => other.clone(),
         }
     }

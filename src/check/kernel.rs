@@ -57,19 +57,54 @@ pub fn read(
     keys: &TrustedKeys,
     workers: &Workers,
 ) -> Result<Vec<Module>, CheckError> {
+    read_knowing(tree, folder, keys, workers, &())
+}
+
+/// Verdicts from earlier runs: what these very keys make of these very bytes.
+pub trait Verdicts: Sync {
+    /// What is known of the module at a path.
+    fn known(&self, path: &str) -> Option<Verdict>;
+
+    /// Keeps what was found.
+    fn keep(&self, path: &str, verdict: &Verdict);
+}
+
+/// None.
+impl Verdicts for () {
+    fn known(&self, _: &str) -> Option<Verdict> {
+        None
+    }
+
+    fn keep(&self, _: &str, _: &Verdict) {}
+}
+
+/// The same, without verifying again what is known.
+pub fn read_knowing(
+    tree: &Tree,
+    folder: &str,
+    keys: &TrustedKeys,
+    workers: &Workers,
+    verdicts: &dyn Verdicts,
+) -> Result<Vec<Module>, CheckError> {
     let files: Vec<(&str, &Content)> = tree
         .below(folder)
         .filter(|(path, _)| is_named_as_module(path))
         .filter_map(|(path, entry)| Some((path, entry.content()?)))
         .collect();
     let read = |(path, content): &(&str, &Content)| {
-        read_one(path, content, keys).map_err(|source| CheckError { path: (*path).to_owned(), source })
+        read_one(path, content, keys, verdicts)
+            .map_err(|source| CheckError { path: (*path).to_owned(), source })
     };
     let modules: Result<Vec<_>, _> = workers.install(|| files.par_iter().map(read).collect());
     Ok(modules?.into_iter().flatten().collect())
 }
 
-fn read_one(path: &str, content: &Content, keys: &TrustedKeys) -> std::io::Result<Option<Module>> {
+fn read_one(
+    path: &str,
+    content: &Content,
+    keys: &TrustedKeys,
+    verdicts: &dyn Verdicts,
+) -> std::io::Result<Option<Module>> {
     let plain = match plain(content) {
         Ok(plain) => plain,
         Err(UnpackError::Read(error)) => return Err(error),
@@ -80,7 +115,14 @@ fn read_one(path: &str, content: &Content, keys: &TrustedKeys) -> std::io::Resul
         Err(ModuleError::NotAModule { .. }) => return Ok(None),
         Err(ModuleError::Read(error)) => return Err(error),
     };
-    let verdict = verify(&plain, &facts.signature, keys)?;
+    let verdict = match verdicts.known(path) {
+        Some(verdict) => verdict,
+        None => {
+            let verdict = verify(&plain, &facts.signature, keys)?;
+            verdicts.keep(path, &verdict);
+            verdict
+        }
+    };
     Ok(Some(Module { path: path.to_owned(), facts, verdict }))
 }
 

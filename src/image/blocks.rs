@@ -4,12 +4,12 @@
 //! all of them. Nothing here is synced: a row and the block that it names carry checks of their own, and
 //! what does not pass them is not there. So a crash, a cut or a flipped bit costs one compression.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 
 use crate::base::{BlockCache, Digest};
 
@@ -37,6 +37,9 @@ pub(super) struct Blocks {
     places: RwLock<HashMap<Key, Place>>,
     packs: RwLock<HashMap<usize, Arc<File>>>,
     writer: Mutex<Writer>,
+    /// Blocks that are being made, and word that one of them is done.
+    making: Mutex<HashSet<Key>>,
+    made: Condvar,
 }
 
 /// The pack that this process adds to.
@@ -61,6 +64,8 @@ impl Blocks {
             places: RwLock::default(),
             packs: RwLock::default(),
             writer: Mutex::new(Writer::Idle),
+            making: Mutex::default(),
+            made: Condvar::new(),
         };
         for number in 0..PACKS {
             let Ok(rows) = fs::read(blocks.path(number, "index")) else { break };
@@ -121,7 +126,41 @@ impl Blocks {
     }
 }
 
+/// Whoever makes a block has others wait for it until this goes.
+struct Making<'a> {
+    blocks: &'a Blocks,
+    key: Key,
+}
+
+impl Drop for Making<'_> {
+    fn drop(&mut self) {
+        self.blocks.making.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+        self.blocks.made.notify_all();
+    }
+}
+
 impl BlockCache for Blocks {
+    fn once(&self, key: &Digest, make: &mut dyn FnMut() -> io::Result<Vec<u8>>) -> io::Result<Vec<u8>> {
+        let Some(own) = short(key) else { return make() };
+        if let Some(block) = self.get(key) {
+            return Ok(block);
+        }
+        let mut making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        while making.contains(&own) {
+            making = self.made.wait(making).unwrap_or_else(PoisonError::into_inner);
+        }
+        // It may be there by now, or its maker may have failed.
+        if let Some(block) = self.get(key) {
+            return Ok(block);
+        }
+        making.insert(own);
+        drop(making);
+        let _making = Making { blocks: self, key: own };
+        let block = make()?;
+        self.put(key, &block);
+        Ok(block)
+    }
+
     fn get(&self, key: &Digest) -> Option<Vec<u8>> {
         let key = short(key)?;
         let place = *self.places.read().unwrap_or_else(PoisonError::into_inner).get(&key)?;
@@ -236,5 +275,30 @@ mod tests {
         let blocks = Blocks::open(&file.path().join("below a file"));
         blocks.put(&key("a"), b"first");
         assert_eq!(blocks.get(&key("a")), None);
+    }
+
+    #[test]
+    fn what_many_want_at_once_is_made_once_and_anew_if_its_maker_fails() {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+        let folder = tempfile::tempdir().unwrap();
+        let blocks = Blocks::open(folder.path());
+        let (made, failed) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let barrier = std::sync::Barrier::new(8);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    barrier.wait();
+                    let block = blocks.once(&key("a"), &mut || {
+                        if failed.fetch_add(1, Ordering::SeqCst) == 0 {
+                            return Err(io::ErrorKind::Other.into());
+                        }
+                        made.fetch_add(1, Ordering::SeqCst);
+                        Ok(b"block".to_vec())
+                    });
+                    assert!(block.is_ok_and(|block| block == b"block") || failed.load(Ordering::SeqCst) > 0);
+                });
+            }
+        });
+        assert_eq!((made.load(Ordering::SeqCst), failed.load(Ordering::SeqCst)), (1, 2));
     }
 }

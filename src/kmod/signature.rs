@@ -8,6 +8,8 @@
 
 use std::io;
 
+use serde::{Deserialize, Serialize};
+
 use super::module::{LostSignature, SignatureState};
 use crate::base::Content;
 use crate::pki::{Cause, SignedMessage, SignerId, Trust, TrustedKeys};
@@ -16,7 +18,7 @@ use crate::pki::{Cause, SignedMessage, SignerId, Trust, TrustedKeys};
 const MESSAGE_MAX: u64 = 1 << 20;
 
 /// What a kernel makes of a module's signature.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Verdict {
     /// One of its keys made it.
     Trusted {

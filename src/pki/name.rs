@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::der::{DerError, OID, Reader, SEQUENCE, SET};
 use crate::base::printable;
 
@@ -31,7 +33,7 @@ pub(super) fn dotted(oid: &[u8]) -> String {
 }
 
 /// A serial number: the bytes of an `INTEGER`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Serial(pub(super) Vec<u8>);
 
 impl Serial {
@@ -64,7 +66,7 @@ pub(super) fn colons(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
 }
 
 /// The name of a subject or an issuer: what stands in its `SEQUENCE`, by which the kernel compares.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Name(pub(super) Vec<u8>);
 
 impl Name {

@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::der::{DerError, INTEGER, OCTET_STRING, OID, Reader, SEQUENCE, SET, context, context_primitive};
 use super::key::{ED25519, HashAlgorithm};
 use super::name::{Name, Serial, colons, dotted};
@@ -29,7 +31,7 @@ pub enum SignedError {
 }
 
 /// How a signature names its signer's certificate.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SignerId {
     /// By its issuer and its number among that one's.
     IssuerAndSerial {

@@ -1,6 +1,8 @@
 //! The keys that are trusted, and what they make of a message.
 
 use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
 use std::io::{self, Read};
 
 use super::certificate::{Certificate, CertificateError};
@@ -32,7 +34,7 @@ pub enum Trust<'a> {
 }
 
 /// Why a signature is not right.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Cause {
     /// The key made it for other content: this one was changed afterwards.
     Content,

@@ -80,6 +80,11 @@ impl KernelFacts {
         all.map(TrustedKeys::new).ok_or_else(damaged)
     }
 
+    /// What names the keys.
+    pub fn keys_digest(&self) -> Digest {
+        Digest::of(self.certificates.join("\n").as_bytes())
+    }
+
     /// For what the rules for modules ask; `None` of a machine that Talos does not run on.
     pub fn input<'a>(
         &'a self,

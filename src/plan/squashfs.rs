@@ -10,10 +10,11 @@ use super::run::{Context, Plan};
 use super::step::{Outputs, Step, StepId};
 use super::subject::{self, Contents};
 use super::tree_input::TreeInput;
-use crate::archive::squashfs::{self, Help, Image, Node, Options, ReadError, write_tree};
+use crate::archive::squashfs::{self, Help, Image, Node, Options, ReadError, Summary, write_tree};
 use crate::archive::tar;
 use crate::archive::tree::normalise;
 use crate::base::fsio::{self, At as _};
+use crate::base::units::count;
 use crate::base::{Activity, Content, Digest};
 use crate::image::store::LAYOUT_FILE;
 use crate::image::{Descriptor, Platform, Reference};
@@ -80,8 +81,11 @@ pub fn pack(spec: &PackSpec, context: &Context) -> Result<PackedImage, Error> {
 pub fn add<'p>(plan: &mut Plan<'p>, input: &'p TreeInput, options: &'p Options, subject: &str) -> StepId {
     let total = input.tree.iter().filter_map(|(_, entry)| entry.content()).map(Content::len).sum();
     let run = move |context: &Context, progress: &Activity, _: &[&Outputs]| {
-        let (digest, size) = squashfs(context, progress, input, options)?;
-        Ok(Outputs::default().with_blob("squashfs", Descriptor::new(MEDIA_TYPE, digest, size)))
+        let (digest, summary) = squashfs(context, progress, input, options)?;
+        let outcome = count(usize::try_from(summary.compressed).unwrap_or(usize::MAX), "block");
+        Ok(Outputs::default()
+            .with_blob("squashfs", Descriptor::new(MEDIA_TYPE, digest, summary.size))
+            .with_value("outcome", format!("{outcome} compressed")))
     };
     let step = Step::new("squashfs", 1, subject, run)
         .tree("tree", input)
@@ -99,14 +103,14 @@ pub(super) fn squashfs(
     progress: &Activity,
     input: &TreeInput,
     options: &Options,
-) -> Result<(Digest, u64), Error> {
+) -> Result<(Digest, Summary), Error> {
     let help = Help {
         workers: &context.workers,
         cache: Some(context.store.blocks()),
         progress: &|bytes| progress.advance(bytes),
     };
     let (digest, summary) = into_store(context, |out| write_tree(&input.tree, options, &help, out))?;
-    Ok((digest, summary.size))
+    Ok((digest, summary))
 }
 
 /// Writes an image into the store; gives its digest and what the writer says of it.
@@ -218,5 +222,51 @@ impl From<ReadError> for Walked {
 impl From<tar::WriteError> for Walked {
     fn from(error: tar::WriteError) -> Self {
         Self::Write(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::tree::Entry;
+    use crate::base::{Events, Workers};
+    use crate::image::registry::{Client, Options as RegistryOptions};
+    use crate::image::{Pins, Store};
+
+    #[test]
+    fn what_the_images_of_two_platforms_share_is_compressed_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let context = Context {
+            store: Store::open(folder.path()).unwrap(),
+            workers: Workers::new(4),
+            client: Client::new(RegistryOptions::default(), Events::default()),
+            events: Events::default(),
+            pins: Pins::default(),
+            dry: None,
+            remote: None,
+            digests: std::sync::Arc::default(),
+        };
+        let options = Options::default();
+        // Eight blocks that both have, and one of each one's own.
+        let shared: Vec<u8> = (0..8 * options.block_size).flat_map(|n| (n % 251 * n).to_le_bytes()).collect();
+        let shared = shared.get(..8 * options.block_size as usize).unwrap();
+        let input = |own: &str| {
+            let mut input = TreeInput::default();
+            for (path, bytes) in [("firmware.bin", shared), ("module.ko", own.as_bytes())] {
+                let digest = Digest::of(bytes);
+                let entry = Entry::file(0o644, Content::memory(bytes));
+                input.add(path, entry, Some(digest), "test").unwrap();
+            }
+            input
+        };
+        let (amd64, arm64) = (input("for amd64"), input("for arm64"));
+        let mut plan = Plan::new();
+        let steps = [add(&mut plan, &amd64, &options, "amd64"), add(&mut plan, &arm64, &options, "arm64")];
+        let outputs = plan.run(&context).unwrap();
+        let compressed = |step: &StepId| -> u64 {
+            let said = step.outputs(&outputs).unwrap().value("outcome").unwrap();
+            said.split(' ').next().unwrap().parse().unwrap()
+        };
+        assert_eq!(steps.iter().map(compressed).sum::<u64>(), 8 + 2);
     }
 }

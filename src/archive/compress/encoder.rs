@@ -246,16 +246,20 @@ fn piece(
     hasher.update(window);
     hasher.update(chunk);
     let key = hasher.finish();
-    if let Some(bytes) = cache.get(&key) {
+    let mut made = None;
+    let bytes = cache.once(&key, &mut || {
+        let piece = compress_chunk(compression, chunk, window)?;
+        made = Some(piece.crc);
+        Ok(piece.bytes)
+    })?;
+    let crc = made.unwrap_or_else(|| {
         let mut crc = Crc::new();
         if matches!(compression, Compression::Gzip(_)) {
             crc.update(chunk);
         }
-        return Ok(Piece { bytes, crc });
-    }
-    let piece = compress_chunk(compression, chunk, window)?;
-    cache.put(&key, &piece.bytes);
-    Ok(piece)
+        crc
+    });
+    Ok(Piece { bytes, crc })
 }
 
 fn compress_chunk(compression: Compression, chunk: &[u8], window: &[u8]) -> io::Result<Piece> {

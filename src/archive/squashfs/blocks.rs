@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 
 use super::codec::{Compressor, Scheme, Shelf};
@@ -33,6 +34,8 @@ pub(super) struct Data {
     pub(super) fragments: Vec<(u64, u32)>,
     /// First byte behind it.
     pub(super) end: u64,
+    /// Blocks that were compressed for it.
+    pub(super) compressed: u64,
 }
 
 /// A block as it goes out.
@@ -51,6 +54,8 @@ struct Means {
     prefix: String,
     /// The image that is rewritten.
     image: Option<Image>,
+    /// Blocks that were compressed, and not taken from the cache.
+    compressed: AtomicU64,
 }
 
 /// Copies what is kept, compresses and writes all blocks of a plan; `start` is where `out` stands.
@@ -68,12 +73,13 @@ pub(super) fn write(
         cache: help.cache.clone(),
         prefix: scheme.key(),
         image: plan.kept.map(|kept| kept.image().clone()),
+        compressed: AtomicU64::new(0),
     };
     let means = Arc::new(means);
     let (workers, progress) = (help.workers, help.progress);
     let jobs = std::mem::take(&mut plan.jobs);
     let files = plan.files.iter_mut().map(|file| file.kept.take().unwrap_or_default()).collect();
-    let mut data = Data { files, fragments: Vec::new(), end: start };
+    let mut data = Data { files, fragments: Vec::new(), end: start, compressed: 0 };
     if let Some(kept) = plan.kept {
         kept.copy(out, progress)?;
         data.fragments.extend_from_slice(kept.fragment_rows());
@@ -85,6 +91,7 @@ pub(super) fn write(
             let packed = means.pack(job);
             data.place(job, packed, plan, progress, out)?;
         }
+        data.compressed = means.compressed.load(Ordering::Relaxed);
         return Ok(data);
     }
     let mut pending: VecDeque<(Arc<Job>, Receiver<io::Result<Packed>>)> = VecDeque::new();
@@ -105,6 +112,7 @@ pub(super) fn write(
     while let Some(first) = pending.pop_front() {
         data.receive(Some(first), plan, progress, out)?;
     }
+    data.compressed = means.compressed.load(Ordering::Relaxed);
     Ok(data)
 }
 
@@ -212,24 +220,32 @@ impl Means {
 
     /// The block from the cache, or compressed. What does not shrink is kept as nothing.
     fn squeeze(&self, block: &[u8]) -> io::Result<Packed> {
-        let key = self.cache.as_ref().map(|cache| (cache, self.key(block)));
-        if let Some(known) = key.as_ref().and_then(|(cache, key)| cache.get(key)) {
-            match known.len() {
-                0 => return Ok(Packed::Stored(block.to_vec())),
-                len if len < block.len() => return Ok(Packed::Compressed(known)),
-                _ => {} // no block of ours
-            }
+        let mut make = || self.compress(block);
+        let packed = match &self.cache {
+            Some(cache) => cache.once(&self.key(block), &mut make)?,
+            None => make()?,
+        };
+        match packed.len() {
+            0 => Ok(Packed::Stored(block.to_vec())),
+            len if len < block.len() => Ok(Packed::Compressed(packed)),
+            // No block of ours.
+            _ => match self.compress(block)? {
+                packed if packed.is_empty() => Ok(Packed::Stored(block.to_vec())),
+                packed => Ok(Packed::Compressed(packed)),
+            },
         }
+    }
+
+    /// Nothing, if it does not shrink.
+    fn compress(&self, block: &[u8]) -> io::Result<Vec<u8>> {
+        self.compressed.fetch_add(1, Ordering::Relaxed);
         let mut compressor = match self.compressors.take() {
             Some(compressor) => compressor,
             None => Compressor::new(self.scheme)?,
         };
         let packed = compressor.compress(block)?.map(<[u8]>::to_vec);
         self.compressors.put(compressor);
-        if let Some((cache, key)) = key {
-            cache.put(&key, packed.as_deref().unwrap_or_default());
-        }
-        Ok(packed.map_or_else(|| Packed::Stored(block.to_vec()), Packed::Compressed))
+        Ok(packed.unwrap_or_default())
     }
 
     fn key(&self, block: &[u8]) -> Digest {

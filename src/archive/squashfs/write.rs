@@ -32,6 +32,8 @@ pub struct Summary {
     pub inodes: u32,
     /// Files that are stored once more than they stand in the tree.
     pub duplicates: u32,
+    /// Blocks that were compressed; all others were known.
+    pub compressed: u64,
 }
 
 /// Who helps the writer.
@@ -122,7 +124,7 @@ pub(super) fn write_image<W: Write + Seek>(
         out.flush()
     };
     end(out).map_err(WriteError::output)?;
-    Ok(Summary { size, inodes: block.inodes, duplicates: duplicates as u32 })
+    Ok(Summary { size, inodes: block.inodes, duplicates: duplicates as u32, compressed: data.compressed })
 }
 
 /// What comes behind the data.

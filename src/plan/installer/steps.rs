@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
+use std::sync::Arc;
 
 use super::assets::File;
 use super::extension::Extension;
@@ -10,12 +11,12 @@ use crate::archive::Tree;
 use crate::archive::squashfs::{self, Image, Options};
 use crate::archive::tree::{Entry, join};
 use crate::base::units::{count, size};
-use crate::base::{Activity, Content, Epoch, chain};
+use crate::base::{Activity, BlockCache, Content, Digest, Epoch, chain, json};
 use crate::check::kernel::Module;
 use crate::check::{self, Finding, Report};
 use crate::image::Descriptor;
-use crate::kmod::abridge;
 use crate::kmod::depmod::Issue;
+use crate::kmod::{Verdict, abridge};
 use crate::plan::error::{Error, Problem};
 use crate::plan::flatten::{Sink, packed_tree};
 use crate::plan::kernel_facts;
@@ -49,7 +50,9 @@ pub(super) fn verified<'p>(
         let keys = facts.keys()?;
         let enforcement = Enforcement::of(facts.signatures, &version, Some(cmdline.as_str()));
         let folder = join(modules_dir(&version), &facts.release);
-        let modules = check::kernel::read(&extension.rootfs.tree, &folder, &keys, &context.workers)?;
+        let kept = KeptVerdicts { blocks: context.store.blocks(), keys: facts.keys_digest(), extension };
+        let modules =
+            check::kernel::read_knowing(&extension.rootfs.tree, &folder, &keys, &context.workers, &kept)?;
         let findings = match facts.input(&keys, &enforcement) {
             Some(input) => check::kernel::modules(&modules, &input),
             None => Vec::new(),
@@ -64,6 +67,32 @@ pub(super) fn verified<'p>(
         .parameter("talos", talos.version())
         .parameter("cmdline", cmdline.as_str());
     plan.add(step.needs(kernel))
+}
+
+/// Verdicts by the digest of the module and those of the keys, among the blocks of the store.
+struct KeptVerdicts<'a> {
+    blocks: Arc<dyn BlockCache>,
+    keys: Digest,
+    extension: &'a Extension,
+}
+
+impl KeptVerdicts<'_> {
+    fn key(&self, path: &str) -> Option<Digest> {
+        let module = self.extension.rootfs.digests.get(path)?;
+        Some(Digest::of(format!("verdict 1 {} {module}", self.keys).as_bytes()))
+    }
+}
+
+impl check::kernel::Verdicts for KeptVerdicts<'_> {
+    fn known(&self, path: &str) -> Option<Verdict> {
+        serde_json::from_slice(&self.blocks.get(&self.key(path)?)?).ok()
+    }
+
+    fn keep(&self, path: &str, verdict: &Verdict) {
+        if let Some(key) = self.key(path) {
+            self.blocks.put(&key, &json::to_vec(verdict));
+        }
+    }
 }
 
 /// Adds the step that reads the base's initramfs in one pass and, where `folder` is given, takes that folder
@@ -211,9 +240,9 @@ pub(super) fn modules_dep<'p>(plan: &mut Plan<'p>, prepared: &'p Prepared, epoch
         let report = Report::new(findings);
         let input = TreeInput::of(made.rootfs, BTreeMap::new());
         let options = options(&prepared.talos, epoch, &Entry::directory());
-        let (digest, size) = squashfs(context, progress, &input, &options)?;
+        let (digest, summary) = squashfs(context, progress, &input, &options)?;
         Ok(Outputs::default()
-            .with_blob("squashfs", Descriptor::new(BYTES, digest, size))
+            .with_blob("squashfs", Descriptor::new(BYTES, digest, summary.size))
             .with_value("manifest", made.manifest.to_yaml())
             .with_facts("report", &report)
             .with_value("outcome", made.release))

@@ -50,8 +50,11 @@ fn the_workflow_for_github_builds_and_verifies() {
     let text = fs::read(testdata("examples/github-actions.yaml")).unwrap();
     let node = parse(&text).unwrap();
     let steps = Cursor::root(&node).get("jobs.installer.steps").unwrap().items().unwrap();
-    let scripts: Vec<String> =
-        steps.iter().map(|step| step.key("run").unwrap().string().unwrap()).filter(|run| !run.is_empty()).collect();
+    let scripts: Vec<String> = steps
+        .iter()
+        .map(|step| step.key("run").unwrap().string().unwrap())
+        .filter(|run| !run.is_empty())
+        .collect();
     assert_eq!(scripts.len(), 3);
     for script in &scripts {
         well(&sh(&world, &registry.host, script));

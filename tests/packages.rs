@@ -181,7 +181,9 @@ fn what_needs_a_compiler_is_given_to_the_client_with_all_that_was_asked_for() {
         let mut header = tar::Header::new_gnu();
         header.set_size(text.len() as u64);
         header.set_mode(0o755);
-        (header.set_uid(1000), header.set_gid(1000), header.set_mtime(1_700_000_000));
+        header.set_uid(1000);
+        header.set_gid(1000);
+        header.set_mtime(1_700_000_000);
         tar.append_data(&mut header, path, text.as_bytes()).unwrap();
     }
     tar.into_inner().unwrap();

@@ -4,6 +4,7 @@
 //! uses crates only.
 
 pub mod ahead;
+pub mod aside;
 pub mod cache;
 pub mod chain;
 pub mod content;
@@ -20,6 +21,7 @@ pub mod units;
 pub mod workers;
 pub mod yaml;
 
+pub use aside::AsideHasher;
 pub use cache::BlockCache;
 pub use chain::chain;
 pub use content::{Content, ContentHandle, ContentReader, Joined};

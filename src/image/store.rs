@@ -12,7 +12,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::blocks::Blocks;
 use crate::base::fsio::{self, At as _, Draft, FileError, TempFolder};
-use crate::base::{BlockCache, Content, Digest, Hasher};
+use crate::base::{AsideHasher, BlockCache, Content, Digest};
 
 /// The file that marks an OCI layout, and its content (image-spec, image-layout.md).
 pub const LAYOUT_FILE: &str = "oci-layout";
@@ -114,7 +114,7 @@ impl Store {
     pub fn writer(&self) -> Result<BlobWriter, FileError> {
         Ok(BlobWriter {
             draft: Draft::new(&self.root.join("drafts"))?,
-            hasher: Hasher::default(),
+            hasher: AsideHasher::default(),
             size: 0,
             store: self.clone(),
         })
@@ -214,7 +214,7 @@ impl Store {
 #[derive(Debug)]
 pub struct BlobWriter {
     draft: Draft,
-    hasher: Hasher,
+    hasher: AsideHasher,
     size: u64,
     store: Store,
 }

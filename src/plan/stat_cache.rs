@@ -9,7 +9,7 @@ use std::fs::Metadata;
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use crate::base::fsio::{self, At as _, Draft, FileError};
 use crate::base::{Content, Digest};
@@ -21,8 +21,9 @@ const LIMIT: u64 = 64 << 20;
 /// First line of the file; another version is not read.
 const HEADER: &str = "talosmith stat cache 1";
 
+/// What tells a file from what it was.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Stamp {
+pub struct Stamp {
     size: u64,
     inode: u64,
     modified: i128,
@@ -30,7 +31,8 @@ struct Stamp {
 }
 
 impl Stamp {
-    fn of(data: &Metadata) -> Self {
+    /// Of a regular file.
+    pub fn of(data: &Metadata) -> Self {
         let nanoseconds = |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
         Self {
             size: data.len(),
@@ -50,6 +52,8 @@ pub struct StatCache {
     opened: i128,
     known: HashMap<PathBuf, (Stamp, Digest)>,
     fresh: Mutex<Fresh>,
+    /// The working directory.
+    folder: OnceLock<Option<PathBuf>>,
 }
 
 /// What was learnt since, and how much of it is written.
@@ -65,16 +69,24 @@ impl StatCache {
         let known = fsio::read(&file, LIMIT).ok().and_then(|bytes| parse(&bytes)).unwrap_or_default();
         let opened = Draft::new(fsio::parent(&file)).ok().and_then(|mut draft| draft.file().metadata().ok());
         let opened = opened.map_or(i128::MIN, |data| Stamp::of(&data).modified);
-        Self { file, opened, known, fresh: Mutex::default() }
+        Self { file, opened, known, fresh: Mutex::default(), folder: OnceLock::new() }
     }
 
     /// The digest of a regular file, and its content as it was then. `progress` is told of bytes as they
     /// are read.
     pub fn digest(&self, path: &Path, progress: &dyn Fn(u64)) -> Result<(Digest, Content), FileError> {
-        let absolute = std::path::absolute(path).at("find", path)?;
-        let data = std::fs::metadata(path).at("read", path)?;
-        let stamp = Stamp::of(&data);
-        let content = Content::file(path, data.len());
+        self.digest_of(path, Stamp::of(&std::fs::metadata(path).at("read", path)?), progress)
+    }
+
+    /// The same of a file that was looked at just now.
+    pub fn digest_of(
+        &self,
+        path: &Path,
+        stamp: Stamp,
+        progress: &dyn Fn(u64),
+    ) -> Result<(Digest, Content), FileError> {
+        let absolute = self.absolute(path)?;
+        let content = Content::file(path, stamp.size);
         if let Some((_, digest)) = self.known.get(&absolute).filter(|(known, _)| *known == stamp) {
             return Ok((*digest, content));
         }
@@ -86,6 +98,18 @@ impl StatCache {
         }
         let error = io::Error::new(io::ErrorKind::InvalidData, "it changed while it was read");
         Err(error).at("read", path)
+    }
+
+    /// As [`std::path::absolute`], but without asking for the working directory each time.
+    fn absolute(&self, path: &Path) -> Result<PathBuf, FileError> {
+        if path.is_absolute() || path.starts_with("..") || path.starts_with(".") {
+            return std::path::absolute(path).at("find", path);
+        }
+        let folder = self.folder.get_or_init(|| std::path::absolute(".").ok());
+        match folder {
+            Some(folder) => Ok(folder.join(path)),
+            None => std::path::absolute(path).at("find", path),
+        }
     }
 
     /// Writes what was learnt.

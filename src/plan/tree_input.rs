@@ -4,7 +4,7 @@
 //! packed one behind another into a single blob of the store, so that taking thousands of modules
 //! out of a layer costs one file and one sync.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::{Error, Problem};
 use super::run::Context;
-use super::stat_cache::StatCache;
+use super::stat_cache::{Stamp, StatCache};
 use crate::archive::tree::{self, Entry, Kind, Tree};
 use crate::base::fsio::{At as _, FileError};
 use crate::base::units::count;
@@ -33,6 +33,8 @@ pub struct TreeInput {
     pub duplicates: Vec<String>,
     /// What each path came from, for messages: a file, a folder, an image.
     origins: BTreeMap<String, String>,
+    /// Files of folders as they were when they were looked at.
+    stamps: HashMap<String, Stamp>,
 }
 
 impl TreeInput {
@@ -113,6 +115,9 @@ impl TreeInput {
             };
             let is_directory = entry.is_directory();
             self.add(&place, entry, None, &origin)?;
+            if kind.is_file() {
+                self.stamps.insert(place.clone(), Stamp::of(&data));
+            }
             if is_directory {
                 self.add_directory(&path, &place)?;
             }
@@ -172,7 +177,10 @@ impl TreeInput {
         let progress = |bytes| activity.advance(bytes);
         let one = |(path, content): &(String, Content)| -> Result<(String, Digest), FileError> {
             let digest = match content.whole_file() {
-                Some(file) => cache.digest(file, &progress)?.0,
+                Some(file) => match self.stamps.get(path) {
+                    Some(stamp) => cache.digest_of(file, stamp.clone(), &progress)?.0,
+                    None => cache.digest(file, &progress)?.0,
+                },
                 None => content.digest_with(&progress).at("read", path)?,
             };
             Ok((path.clone(), digest))

@@ -125,13 +125,10 @@ pub fn patch(built: &Built) -> Option<String> {
 
 /// The commands that bring an installer to a node and show that it works, for the first one that was pushed.
 pub fn next(built: &Built) -> Vec<String> {
-    let pushed = |item: &&Item| item.kind == ItemKind::Installer;
-    let place = built.items.iter().filter(pushed).find_map(|item| {
-        let written = item.written.iter().find_map(|one| {
-            let reference = one.reference.strip_prefix("docker://")?;
-            Some(format!("{}@{}", reference.split('@').next().unwrap_or(reference), one.digest))
-        });
-        written
+    let installers = built.items.iter().filter(|item| item.kind == ItemKind::Installer);
+    let place = installers.flat_map(|item| &item.written).find_map(|one| {
+        let reference = one.reference.strip_prefix("docker://")?;
+        Some(format!("{}@{}", reference.split('@').next().unwrap_or(reference), one.digest))
     });
     let Some(image) = place else { return Vec::new() };
     let mut lines = vec![format!("talosctl upgrade --nodes NODE --image {image}")];

@@ -76,12 +76,12 @@ fn end_to_end(c: &mut Criterion) {
             || tempfile::tempdir().unwrap(),
             |world| {
                 let directory = world.path().join("out");
-                let context = Context {
-                    store: Store::open(world.path().join("cache")).unwrap(),
-                    workers: Workers::default(),
-                    client: Client::new(Options::default(), Events::default()),
-                    events: Events::default(),
-                };
+                let context = Context::new(
+                    Store::open(world.path().join("cache")).unwrap(),
+                    Workers::default(),
+                    Client::new(Options::default(), Events::default()),
+                    Events::default(),
+                );
                 let spec = ExtensionSpec {
                     directory: Some(root.join("testdata/my-module")),
                     platforms: vec![Platform::linux("amd64")],

@@ -22,7 +22,7 @@ use crate::base::{Epoch, Workers};
 use crate::bldr::buildkit;
 use crate::check::Code;
 use crate::image::registry::{Client, Environment, Options as RegistryOptions};
-use crate::image::{Format, Pins, Platform, Reference, Store};
+use crate::image::{Format, Platform, Reference, Store};
 use crate::plan::Context;
 use crate::talos::version::Version;
 
@@ -71,16 +71,7 @@ impl Options {
                 .hint(Some("`--cache DIR` names another folder for the cache".to_owned()))
         })?;
         Ok(Self {
-            context: Context {
-                store,
-                workers,
-                client,
-                events,
-                pins: Pins::default(),
-                dry: None,
-                remote: None,
-                digests: Arc::default(),
-            },
+            context: Context::new(store, workers, client, events),
             epoch,
             offline: global.offline,
             insecure: global.insecure,

@@ -237,19 +237,15 @@ mod tests {
     use super::*;
     use crate::base::{Events, Workers};
     use crate::image::registry::{Client, Options};
-    use crate::image::{Descriptor, Pins, Store};
+    use crate::image::{Descriptor, Store};
 
     fn context(folder: &Path) -> Context {
-        Context {
-            store: Store::open(folder).unwrap(),
-            workers: Workers::new(1),
-            client: Client::new(Options::default(), Events::default()),
-            events: Events::default(),
-            pins: Pins::default(),
-            dry: None,
-            remote: None,
-            digests: std::sync::Arc::default(),
-        }
+        Context::new(
+            Store::open(folder).unwrap(),
+            Workers::new(1),
+            Client::new(Options::default(), Events::default()),
+            Events::default(),
+        )
     }
 
     /// A blob that a step gave, which was used so many seconds after the beginning.

@@ -33,6 +33,20 @@ pub struct Context {
 }
 
 impl Context {
+    /// These means, and nothing known of references or in caches elsewhere.
+    pub fn new(store: Store, workers: Workers, client: Client, events: Events) -> Self {
+        Self {
+            store,
+            workers,
+            client,
+            events,
+            pins: Pins::default(),
+            dry: None,
+            remote: None,
+            digests: Arc::default(),
+        }
+    }
+
     /// Digests of local files, shared by all parts of a run.
     pub fn stat_cache(&self) -> &StatCache {
         self.digests.get_or_init(|| StatCache::open(self.store.root().join("stat-cache")))
@@ -242,16 +256,12 @@ mod tests {
     use crate::image::registry::Options;
 
     fn context(folder: &std::path::Path, jobs: usize) -> Context {
-        Context {
-            store: Store::open(folder).unwrap(),
-            workers: Workers::new(jobs),
-            client: Client::new(Options::default(), Events::default()),
-            events: Events::default(),
-            pins: Pins::default(),
-            dry: None,
-            remote: None,
-            digests: Arc::default(),
-        }
+        Context::new(
+            Store::open(folder).unwrap(),
+            Workers::new(jobs),
+            Client::new(Options::default(), Events::default()),
+            Events::default(),
+        )
     }
 
     /// A step that counts its runs and stores the word that it was given.

@@ -230,22 +230,18 @@ mod tests {
     use super::*;
     use crate::archive::tree::Entry;
     use crate::base::{Events, Workers};
+    use crate::image::Store;
     use crate::image::registry::{Client, Options as RegistryOptions};
-    use crate::image::{Pins, Store};
 
     #[test]
     fn what_the_images_of_two_platforms_share_is_compressed_once() {
         let folder = tempfile::tempdir().unwrap();
-        let context = Context {
-            store: Store::open(folder.path()).unwrap(),
-            workers: Workers::new(4),
-            client: Client::new(RegistryOptions::default(), Events::default()),
-            events: Events::default(),
-            pins: Pins::default(),
-            dry: None,
-            remote: None,
-            digests: std::sync::Arc::default(),
-        };
+        let context = Context::new(
+            Store::open(folder.path()).unwrap(),
+            Workers::new(4),
+            Client::new(RegistryOptions::default(), Events::default()),
+            Events::default(),
+        );
         let options = Options::default();
         // Eight blocks that both have, and one of each one's own.
         let shared: Vec<u8> = (0..8 * options.block_size).flat_map(|n| (n % 251 * n).to_le_bytes()).collect();

@@ -1,6 +1,6 @@
 //! Documents whose types tell both: how they are read, and their JSON Schema.
 //!
-//! An [`object!`] lists its keys once, each with its documentation. From that list come the type, the reader, which
+//! An `object!` lists its keys once, each with its documentation. From that list come the type, the reader, which
 //! knows every other key for a mistake, and the schema by which an editor completes.
 
 use std::collections::BTreeMap;

@@ -35,7 +35,7 @@ object! {
         "installers" => pub installers: Vec<Installer>,
         /// The catalogue of official extensions, in place of Talos' own.
         "catalogue" => pub catalogue: Option<Image>,
-        /// Where images lie that a site has copied: HOST[/PATH] and what stands in its place.
+        /// Where images lie that a site has copied: `HOST[/PATH]` and what stands in its place.
         "mirrors" => pub mirrors: BTreeMap<String, String>,
         /// Codes of findings that may pass in all of it (see `talosmith check --list`).
         "allow" => pub allow: Vec<Code>,
@@ -106,11 +106,11 @@ object! {
         "manifest" => pub manifest: Option<PathBuf>,
         /// Kernel modules: .ko, .ko.zst, .ko.xz, .ko.gz.
         "modules" => pub modules: Vec<PathBuf>,
-        /// Firmware: FILE[:SUBDIR].
+        /// Firmware: `FILE[:SUBDIR]`.
         "firmware" => pub firmware: Vec<String>,
         /// Files by where they go: SRC:DST.
         "files" => pub files: Vec<String>,
-        /// Folders by where they go: DIR[:PREFIX].
+        /// Folders by where they go: `DIR[:PREFIX]`.
         "trees" => pub trees: Vec<String>,
         /// Files and folders of other images.
         "copy" => pub copies: Vec<Copied>,
@@ -202,11 +202,11 @@ object! {
     pub struct Output {
         /// A registry: HOST/NAME:TAG.
         "push" => pub push: Option<String>,
-        /// An OCI layout: DIR[:NAME].
+        /// An OCI layout: `DIR[:NAME]`.
         "oci" => pub oci: Option<String>,
-        /// A tar of one: FILE[:NAME].
+        /// A tar of one: `FILE[:NAME]`.
         "oci-archive" => pub oci_archive: Option<String>,
-        /// What docker save writes: FILE[:TAG].
+        /// What docker save writes: `FILE[:TAG]`.
         "docker-archive" => pub docker_archive: Option<String>,
     }
 }

@@ -94,22 +94,33 @@ pub struct BuiltExtension {
     pub manifest: Manifest,
     /// Names of its modules, as the kernel has them.
     pub modules: Vec<String>,
-    /// What the image of each platform holds, flattened, where it was made of files that stay.
-    pub files: Arc<Vec<MadeFiles>>,
+    /// What the image of each platform holds, where it was made of files that stay.
+    pub files: MadeFiles,
 }
 
-/// An image as it was made: what flattening it would give.
-#[derive(Debug, Clone)]
+/// Images as they were made, so that nobody need take them apart again.
+#[derive(Debug, Clone, Default)]
 pub struct MadeFiles {
-    /// Its platform.
-    pub platform: Platform,
-    /// Its files.
-    pub files: TreeInput,
-    /// When it says that it was made.
-    pub created: Epoch,
+    prepared: Arc<Vec<Prepared>>,
+    created: Epoch,
+}
+
+impl MadeFiles {
+    /// Whether there is one for a platform.
+    pub fn has(&self, platform: &Platform) -> bool {
+        self.prepared.iter().any(|one| one.platform == *platform)
+    }
+
+    /// What flattening the image for a platform would give, and when that says that it was made.
+    pub(super) fn flattened(&self, platform: &Platform) -> Result<(TreeInput, Epoch), Error> {
+        let own = self.prepared.iter().find(|one| one.platform == *platform);
+        let own = own.ok_or_else(|| Error::Internal("an extension for this platform".to_owned()))?;
+        Ok((own.whole()?, self.created))
+    }
 }
 
 /// One platform's image before it is made.
+#[derive(Debug)]
 pub(super) struct Prepared {
     platform: Platform,
     rootfs: TreeInput,
@@ -132,25 +143,22 @@ pub fn build(spec: &ExtensionSpec, context: &Context) -> Result<BuiltExtension, 
     context.keep_digests();
     let newest = prepared.iter().filter_map(|one| one.newest).max();
     let created = spec.epoch.or(newest).unwrap_or_default();
-    let made = |one: &Prepared| -> Result<MadeFiles, Error> {
-        Ok(MadeFiles { platform: one.platform.clone(), files: one.whole()?, created })
-    };
-    let files = prepared.iter().map(made).collect::<Result<_, _>>()?;
-    Ok(BuiltExtension { files: Arc::new(files), ..finish(spec, context, prepared, manifests)? })
+    let built = finish(spec, context, &prepared, manifests)?;
+    Ok(BuiltExtension { files: MadeFiles { prepared: Arc::new(prepared), created }, ..built })
 }
 
 /// Checks what was prepared, makes the image and writes it.
 pub(super) fn finish(
     spec: &ExtensionSpec,
     context: &Context,
-    prepared: Vec<Prepared>,
+    prepared: &[Prepared],
     manifests: Manifests,
 ) -> Result<BuiltExtension, Error> {
-    let whole = whole(spec, &prepared, &manifests.manifest);
+    let whole = whole(spec, prepared, &manifests.manifest);
     let known: Option<(Vec<Report>, Sets)> = whole.recall(context);
     let reports = match &known {
-        Some((reports, _)) => located(reports, &prepared, &manifests),
-        None => check(spec, &prepared, &manifests)?,
+        Some((reports, _)) => located(reports, prepared, &manifests),
+        None => check(spec, prepared, &manifests)?,
     };
     let report = reports.iter().cloned().fold(Report::default(), Report::and);
     if report.has_errors(&spec.allow) {
@@ -159,14 +167,14 @@ pub(super) fn finish(
     let sets = match known {
         Some((_, sets)) => sets,
         None => {
-            let sets = assemble(spec, context, &prepared, &manifests.manifest)?;
+            let sets = assemble(spec, context, prepared, &manifests.manifest)?;
             whole.keep(context, &reports, &sets)?;
             sets
         }
     };
     let written = sets.write(context, &spec.outputs, &nowhere_else(context), None)?;
     let modules = prepared.iter().flat_map(|one| kmod::names_of(&one.rootfs.tree)).collect();
-    Ok(BuiltExtension { written, report, manifest: manifests.manifest, modules, files: Arc::default() })
+    Ok(BuiltExtension { written, report, manifest: manifests.manifest, modules, files: MadeFiles::default() })
 }
 
 fn prepare(

@@ -12,7 +12,7 @@
 mod declared;
 pub mod report;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
 
@@ -124,7 +124,7 @@ pub fn build(loaded: &Loaded, context: &Context, options: &Options<'_>) -> Resul
             missing.get_or_insert_with(|| format!("extension {}", number + 1));
             continue;
         };
-        let source = |(item, files): (&Item, Arc<Vec<MadeFiles>>)| ExtensionSource::Made {
+        let source = |(item, files): (&Item, MadeFiles)| ExtensionSource::Made {
             reference: item.inner.clone(),
             shown: item.name.clone(),
             files,
@@ -208,7 +208,7 @@ fn imagers(declared: &Declared<'_>, context: &Context) -> Result<Vec<Item>, Erro
 #[derive(Default)]
 struct Made {
     items: Vec<Item>,
-    files: Vec<Arc<Vec<MadeFiles>>>,
+    files: Vec<MadeFiles>,
     reports: Vec<Report>,
     modules: Vec<String>,
 }
@@ -276,7 +276,7 @@ fn installers(
         let mut written = made.written;
         let place = declared.installer_place(number);
         let digest = inner(&mut written, &place)?;
-        built.modules.extend(made.facts.iter().flat_map(|facts| facts.modules.iter().cloned()));
+        built.modules.extend(made.modules);
         built.talos.get_or_insert_with(|| made.talos.to_string());
         built.items.push(Item {
             kind: ItemKind::Installer,

@@ -43,6 +43,8 @@ pub struct Built {
     pub talos: Tag,
     /// What each platform's installer is.
     pub facts: Vec<Facts>,
+    /// Names of the extensions' modules, as the kernel has them.
+    pub modules: Vec<String>,
 }
 
 /// What an installer is, in a few words.
@@ -57,8 +59,6 @@ pub struct Facts {
     pub cmdline: String,
     /// The extensions in their order; the last lies on top.
     pub extensions: Vec<String>,
-    /// Names of the extensions' modules, as the kernel has them.
-    pub modules: Vec<String>,
 }
 
 /// What an installer is made of, all of it taken out.
@@ -83,13 +83,18 @@ pub fn build(spec: &InstallerSpec, context: &Context) -> Result<Built, Error> {
     {
         let bases: Vec<&Opened> = opened.iter().filter_map(prepare::Inputs::base_image).collect();
         let written = write(context, &sets, &bases, outputs)?;
-        let Known { report, talos, facts } = known;
-        return Ok(Built { written, file: None, report, talos: Tag::new(&talos), facts });
+        let Known { report, talos, facts, modules } = known;
+        return Ok(Built { written, file: None, report, talos: Tag::new(&talos), facts, modules });
     }
     let (built, sets) = make(take(Cow::Borrowed(&spec), context, cache, opened)?, context)?;
     if let (Some(whole), Some(sets)) = (whole, sets) {
-        let (report, talos, facts) = (built.report.clone(), built.talos.to_string(), built.facts.clone());
-        whole.keep(context, Known { report, talos, facts }, &sets)?;
+        let known = Known {
+            report: built.report.clone(),
+            talos: built.talos.to_string(),
+            facts: built.facts.clone(),
+            modules: built.modules.clone(),
+        };
+        whole.keep(context, known, &sets)?;
     }
     Ok(built)
 }
@@ -100,6 +105,7 @@ struct Known {
     report: Report,
     talos: String,
     facts: Vec<Facts>,
+    modules: Vec<String>,
 }
 
 /// An installer as a whole, if everything that steers it has a digest. Where it goes, and what may pass, is no part of
@@ -218,7 +224,9 @@ fn make(inputs: Checked<Inputs<'_>>, context: &Context) -> Result<(Built, Option
     let talos = prepared.first().map(|one| one.talos.clone());
     let talos = talos.ok_or_else(|| Problem::usage("no platform is asked for"))?;
     let facts = composers.iter().map(Facts::of).collect();
-    let mut built = Built { written: Vec::new(), file: None, report, talos, facts };
+    let members = prepared.iter().flat_map(|one| &one.members);
+    let modules = members.flat_map(|member| kmod::names_of(&member.rest.tree)).collect();
+    let mut built = Built { written: Vec::new(), file: None, report, talos, facts, modules };
     match &spec.output {
         Output::Installer(outputs) => {
             let sets = images(spec, context, &composers)?;
@@ -246,7 +254,6 @@ impl Facts {
                 .order()
                 .map(|(_, extension)| format!("{} {}", extension.name(), extension.manifest.version))
                 .collect(),
-            modules: prepared.members.iter().flat_map(|member| kmod::names_of(&member.rest.tree)).collect(),
         }
     }
 }

@@ -81,14 +81,13 @@ impl Extension {
 
     /// An extension that was made in this very run: its image need not be taken apart.
     pub(super) fn just_made(
-        files: &[MadeFiles],
+        files: &MadeFiles,
         reference: &str,
         platform: &Platform,
         talos: &Version,
     ) -> Result<Self, Error> {
-        let own = files.iter().find(|one| one.platform == *platform);
-        let own = own.ok_or_else(|| Error::Internal("an extension for this platform".to_owned()))?;
-        Self::of_files(own.files.clone(), Some(own.created), reference, platform, talos)
+        let (files, created) = files.flattened(platform)?;
+        Self::of_files(files, Some(created), reference, platform, talos)
     }
 
     /// An extension that lies in no image: the program's own, for versions with `feature`.

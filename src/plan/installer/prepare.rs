@@ -211,9 +211,7 @@ impl Prepared {
                 Assets::take(context, cache, imager, &spec.files, platform, architecture)
             });
             let take = |(source, said): &(Option<Source>, &ExtensionSource)| match (source, said) {
-                (_, ExtensionSource::Made { files, shown, .. })
-                    if files.iter().any(|one| one.platform == *platform) =>
-                {
+                (_, ExtensionSource::Made { files, shown, .. }) if files.has(platform) => {
                     Extension::just_made(files, shown, platform, &version)
                 }
                 (

@@ -1,7 +1,6 @@
 //! What an installer is to be made of.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use super::assets::AssetFiles;
 use crate::archive::compress::Compression;
@@ -42,7 +41,7 @@ pub enum ExtensionSource {
         /// What it is called.
         shown: String,
         /// What is in it, for platforms of which that is known.
-        files: Arc<Vec<MadeFiles>>,
+        files: MadeFiles,
     },
     /// An official extension, by its name in the catalogue.
     Official(String),
@@ -57,7 +56,7 @@ impl ExtensionSource {
     pub(super) fn named(&self) -> Self {
         match self {
             Self::Made { shown, .. } => {
-                Self::Made { reference: String::new(), shown: shown.clone(), files: Arc::default() }
+                Self::Made { reference: String::new(), shown: shown.clone(), files: MadeFiles::default() }
             }
             other => other.clone(),
         }

@@ -285,6 +285,8 @@ fn a_dry_run_says_of_each_step_whether_it_is_known_and_what_changed() {
     assert!(cold.contains("waits  installer installer for extension 1"), "{cold}");
     assert!(!world.path("out").exists() && !world.path("talosmith.lock").exists());
     world.ok(&["build"]);
+    let again = world.run(&["build"]);
+    assert!(again.err.contains("warning: the stub"), "what is known is warned of again: {again:#?}");
     let warm = world.ok(&["build", "--dry-run"]);
     assert_eq!(warm, "known  extension mine\nknown  installer linux/amd64\n2 steps, 0 to be run\n");
     // Another folder, other times, another day: nothing of it counts.

@@ -69,7 +69,7 @@ impl Lock {
         let broken = |why: String| {
             Problem::new(format!("`{origin}` is no lock that can be read"))
                 .detail(why)
-                .hint("restore it, or delete it and build again: everything is then looked up anew")
+                .hint("restore it, or move it away and build again: everything is then looked up anew")
         };
         let lock: Self = serde_json::from_slice(bytes).map_err(|error| broken(error.to_string()))?;
         if lock.version != VERSION {

@@ -5,6 +5,7 @@
 //! theirs.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -14,13 +15,29 @@ use super::error::Error;
 use super::outputs::Sets;
 use super::run::{Context, recall};
 use super::step::Outputs;
-use crate::base::{Digest, Event, json};
+use crate::base::{Digest, Event, Events, json};
 use crate::image::{Descriptor, Platform};
 
 /// The versions of all steps that a whole is made of. It changes with any of them, and with the rules of the checks: a
 /// test holds it against the sources.
 const GENERATION: &str = "boot assets 2, firmware 1, flatten 1, image 2, index 1, initramfs 3, kernel 3, layer 2, \
                           modules 2, modules.dep 2, squashfs 1";
+
+/// Warnings, each with its advice: who knows a whole says them again.
+pub(super) type Warnings = Vec<(String, Option<String>)>;
+
+/// The same means, and what they warn of from now on.
+pub(super) fn hearing(context: &Context) -> (Context, Arc<Mutex<Warnings>>) {
+    let heard: Arc<Mutex<Warnings>> = Arc::default();
+    let (listener, inner) = (Arc::clone(&heard), context.events.clone());
+    let events = Events::new(move |event| {
+        if let Event::Warning { text, hint } = &event {
+            listener.lock().unwrap_or_else(PoisonError::into_inner).push((text.clone(), hint.clone()));
+        }
+        inner.emit(event);
+    });
+    (Context { events, ..context.clone() }, heard)
+}
 
 /// A whole that may be known.
 pub(super) struct Whole {

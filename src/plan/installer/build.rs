@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::PoisonError;
 
 use serde::{Deserialize, Serialize};
 
@@ -26,7 +27,7 @@ use crate::plan::outputs::{Sets, Written, nowhere_else};
 use crate::plan::run::{Context, Plan};
 use crate::plan::stat_cache::StatCache;
 use crate::plan::step::{Outputs, Step, StepId};
-use crate::plan::whole::Whole;
+use crate::plan::whole::{Warnings, Whole, hearing};
 use crate::talos::Tag;
 use crate::talos::installer::{ASSET_MODE, Asset, assets};
 
@@ -83,9 +84,12 @@ pub fn build(spec: &InstallerSpec, context: &Context) -> Result<Built, Error> {
     {
         let bases: Vec<&Opened> = opened.iter().filter_map(prepare::Inputs::base_image).collect();
         let written = write(context, &sets, &bases, outputs)?;
-        let Known { report, talos, facts, modules } = known;
+        let Known { report, talos, facts, modules, warnings } = known;
+        warnings.into_iter().for_each(|(text, hint)| context.events.warn(text, hint));
         return Ok(Built { written, file: None, report, talos: Tag::new(&talos), facts, modules });
     }
+    let (context, heard) = hearing(context);
+    let context = &context;
     let (built, sets) = make(take(Cow::Borrowed(&spec), context, cache, opened)?, context)?;
     if let (Some(whole), Some(sets)) = (whole, sets) {
         let known = Known {
@@ -93,6 +97,7 @@ pub fn build(spec: &InstallerSpec, context: &Context) -> Result<Built, Error> {
             talos: built.talos.to_string(),
             facts: built.facts.clone(),
             modules: built.modules.clone(),
+            warnings: std::mem::take(&mut *heard.lock().unwrap_or_else(PoisonError::into_inner)),
         };
         whole.keep(context, known, &sets)?;
     }
@@ -106,6 +111,7 @@ struct Known {
     talos: String,
     facts: Vec<Facts>,
     modules: Vec<String>,
+    warnings: Warnings,
 }
 
 /// An installer as a whole, if everything that steers it has a digest. Where it goes, and what may pass, is no part of

@@ -576,6 +576,43 @@ fn a_bench_says_how_fast_and_against_what() {
 }
 
 #[test]
+fn two_platforms_with_a_real_kernel_each_become_one_index_and_archives() {
+    let Some(fixture) =
+        support::judge::judge_at("TALOSMITH_INSTALLER", "folder of tests/installer_fixture.sh")
+    else {
+        return;
+    };
+    let fixture = fixture.join("debian");
+    let world = World::new();
+    for arch in ["amd64", "arm64"] {
+        let from = fixture.join("ext").join(arch).join("dummy");
+        std::os::unix::fs::symlink(from, world.path(format!("dummy-{arch}"))).unwrap();
+    }
+    world.write("mine/manifest.yaml", fs::read(world.path("dummy-amd64/manifest.yaml")).unwrap());
+    let layout = |name: &str| format!("oci:{}:v1.11.3", fixture.join(name).display());
+    world.write(
+        "talosmith.yaml",
+        format!(
+            "version: v1\ntalos: v1.11.3\nplatforms: [linux/amd64, linux/arm64]\nextensions:\n- path: mine\n  trees: ['dummy-{{arch}}/rootfs']\n  outputs: [{{oci: out/mine}}]\n\
+             installers:\n- imager: {}\n  base: {}\n  outputs: [{{oci: out/installer}}, {{docker-archive: 'out/{{arch}}.tar'}}]\n",
+            layout("imager"),
+            layout("base")
+        ),
+    );
+    let said = world.ok(&["build"]);
+    assert_eq!(said.lines().count(), 4, "{said}");
+    for arch in ["amd64", "arm64"] {
+        let image = Image::of_platform(&world.path("out/installer"), arch);
+        assert_eq!(image.config["architecture"], arch);
+        assert!(image.assets().contains_key(&format!("usr/install/{arch}/vmlinuz.efi")));
+        assert!(world.path(format!("out/{arch}.tar")).exists());
+    }
+    assert_eq!(world.ok(&["build", "--dry-run"]).lines().last(), Some("2 steps, 0 to be run"));
+    assert_eq!(world.ok(&["build"]), said);
+    assert!(fs::read_to_string(world.path("out/machine-patch.yaml")).unwrap().contains("- name: dummy\n"));
+}
+
+#[test]
 fn the_schema_takes_the_demo_and_the_spec_of_the_guide() {
     let Some(python) = support::judge::judge_at("TALOSMITH_PYTHON", "python with jsonschema") else { return };
     let world = World::new();

@@ -460,6 +460,126 @@ fn a_build_that_is_killed_at_any_instant_leaves_a_store_that_gives_the_same() {
 }
 
 #[test]
+fn a_lock_or_a_bundle_cannot_put_other_bytes_under_a_digest() {
+    let registry = FakeRegistry::start(Default::default());
+    let world = World::new();
+    let one = pushed(&world, &registry, "one", "first");
+    let digest = digest_of(&world, &one);
+    pushed(&world, &registry, "one", "second");
+    let other = digest_of(&world, &one);
+    spec(&world, &format!("  - image: {one}@{digest}\n"), "");
+    world.ok(&["build"]);
+    let lock = fs::read_to_string(world.path("talosmith.lock")).unwrap();
+    world.write(
+        "talosmith.lock",
+        lock.replace(&format!("\"digest\": \"{digest}\""), &format!("\"digest\": \"{other}\"")),
+    );
+    world.run(&["build"]).failed(3, &["is no lock that can be read", "is said to be"]);
+    world.write("talosmith.lock", &lock);
+
+    // A layer of the same length in a bundle.
+    world.ok(&["bundle", "-o", "bundle.tar"]);
+    let mut bundle = fs::read(world.path("bundle.tar")).unwrap();
+    let layer =
+        fs::read(world.path("cache/talosmith/blobs/sha256").join(&layer_of(&world, &one, &digest)[7..]))
+            .unwrap();
+    let at = bundle.windows(layer.len()).position(|window| window == layer).unwrap();
+    bundle[at + layer.len() / 2] ^= 1;
+    world.write("bundle.tar", bundle);
+    fs::remove_dir_all(world.path("cache")).unwrap();
+    fs::remove_dir_all(world.path("out")).unwrap();
+    let ran = world.run(&["build", "--bundle", "bundle.tar", "--offline", "--locked"]);
+    ran.failed(3, &["is damaged"]);
+    assert!(!world.path("out/installer").exists());
+}
+
+/// The digest of the first layer of an image.
+fn layer_of(world: &World, reference: &str, digest: &str) -> String {
+    let name = reference.rsplit_once(':').unwrap().0;
+    world.ok(&["copy", &format!("docker://{name}@{digest}"), "oci:layer-of"]);
+    Image::open(&world.path("layer-of")).layers()[0].clone()
+}
+
+#[test]
+fn names_out_of_extensions_stay_names() {
+    let world = simple();
+    let manifest = fs::read_to_string(world.path("mine/manifest.yaml")).unwrap();
+    let text = fs::read_to_string(world.path("talosmith.yaml")).unwrap();
+    world.write("talosmith.yaml", text.replace("oci: out/mine", "oci: 'out/{name}'"));
+    world.write("mine/manifest.yaml", manifest.replace("name: mine", "name: x/../../y"));
+    world.run(&["build"]).failed(3, &["`x/../../y` cannot stand for `{name}`"]);
+    // Without a place that is named by it, it harms nobody.
+    world.write("talosmith.yaml", &text);
+    world.ok(&["build"]);
+    assert!(!world.path("y").exists() && !world.path("cache/y").exists());
+    // Two of one name are not written one over the other without a word.
+    world.write("mine/manifest.yaml", &manifest);
+    extension(&world, "other", &[("usr/local/x", b"x")]);
+    world.write("other/manifest.yaml", &manifest);
+    let two = "  - path: mine\n    outputs: [{oci: 'out/{name}'}]\n  - path: other\n    outputs: [{oci: 'out/{name}'}]\n";
+    spec(&world, two, "allow: [extension-twice]\n");
+    world.run(&["build"]).failed(3, &["`oci:out/mine` was written twice"]);
+    world.write("other/manifest.yaml", manifest.replace("name: mine", "name: other"));
+    world.ok(&["build"]);
+    // What is no longer there is not loaded any more.
+    assert!(world.path("out/machine-patch.yaml").exists());
+    spec(&world, "  - path: other\n", "");
+    world.ok(&["build"]);
+    assert!(!world.path("out/machine-patch.yaml").exists());
+}
+
+#[test]
+fn keys_that_would_have_no_effect_are_refused() {
+    let world = simple();
+    for (extensions, said) in [
+        ("  - image: a.b/c:1\n    manifest: m.yaml\n", "an image that is there already is taken as it is"),
+        ("  - packages: tree\n    targets: [one]\n    modules: [x.ko]\n", "stands in its `pkg.yaml`"),
+        ("  - path: mine\n    buildArgs: {A: b}\n", "`buildArgs` and `delegate` are for packages"),
+    ] {
+        spec(&world, extensions, "");
+        world.run(&["build"]).failed(3, &[said]);
+    }
+    spec(&world, "  - path: mine\n", "mirrors: {ghcr.io: 'https://harbor.example.com/ghcr'}\n");
+    world.run(&["build"]).failed(3, &["`mirrors.ghcr.io`: a mirror is `HOST[/PATH]`"]);
+    // With a lock, the time is the lock's.
+    let world = simple();
+    let at = |words: &[&str], epoch: &str| {
+        let mut command = world.command(words);
+        support::Ran::of(command.env("SOURCE_DATE_EPOCH", epoch).output().unwrap())
+    };
+    let first = at(&["build"], "1700000000");
+    assert_eq!(world.ok(&["build", "--locked"]), first.out);
+    at(&["build", "--locked"], "7")
+        .failed(3, &["`SOURCE_DATE_EPOCH` is 7, and the lock was made with 1700000000"]);
+    assert_eq!(at(&["verify", "talosmith.lock", "oci:out/installer"], "7").code, 0);
+    // Bytes of a layout that somebody changed are not verified by its name.
+    let layer = Image::open(&world.path("out/installer")).layers().pop().unwrap();
+    let blob = world.path("out/installer/blobs/sha256").join(&layer[7..]);
+    let mut bytes = fs::read(&blob).unwrap();
+    bytes[100] ^= 1;
+    fs::remove_file(&blob).unwrap();
+    fs::write(&blob, bytes).unwrap();
+    world.run(&["verify", "talosmith.lock", "oci:out/installer"]).failed(3, &["is damaged"]);
+}
+
+#[test]
+fn a_whole_that_was_put_together_of_a_cache_elsewhere_is_whole_for_the_next_runner() {
+    let registry = FakeRegistry::start(Default::default());
+    let world = simple();
+    let cache = format!("{}/acme/cache", registry.host);
+    let words = ["build", "--cache-from", &cache, "--cache-to", &cache];
+    world.ok(&words);
+    // Another Talos version: the steps are known there, the whole is not.
+    let text = fs::read_to_string(world.path("talosmith.yaml")).unwrap();
+    world.write("talosmith.yaml", text.replace("v1.11.3", "v1.11.2"));
+    for _ in 0..3 {
+        fs::remove_dir_all(world.path("cache")).unwrap();
+        fs::remove_dir_all(world.path("out")).unwrap();
+        world.ok(&words);
+    }
+}
+
+#[test]
 fn two_builds_at_once_share_a_store() {
     let world = simple();
     let other = simple();

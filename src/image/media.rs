@@ -122,14 +122,22 @@ struct Remote {
 }
 
 impl Remote {
-    /// What need not be fetched: a blob of the store, or of the bundle.
-    fn here(&self, blob: &Descriptor) -> Option<Content> {
-        self.store.blob(&blob.digest, blob.size).or_else(|| self.pins.in_bundle(blob))
+    /// What need not be fetched: a blob of the store, or of a bundle. That of a bundle is read in place, so it is held
+    /// against its digest here.
+    fn here(&self, blob: &Descriptor) -> Result<Option<Content>, MediaError> {
+        match self.store.blob(&blob.digest, blob.size) {
+            Some(content) => Ok(Some(content)),
+            None => self.pins.in_bundle(blob).map_err(|found| MediaError::Damaged {
+                digest: blob.digest,
+                origin: "a bundle".to_owned(),
+                found,
+            }),
+        }
     }
 
     /// The bytes of a manifest or index that is here, if they are what its digest says.
     fn document(&self, descriptor: &Descriptor) -> Option<Document> {
-        let bytes = self.here(descriptor)?.read(DOCUMENT_LIMIT).ok()?;
+        let bytes = self.here(descriptor).ok()??.read(DOCUMENT_LIMIT).ok()?;
         let mut hasher = descriptor.digest.hasher();
         hasher.update(&bytes);
         let whole = hasher.finish() == descriptor.digest;
@@ -149,7 +157,8 @@ impl Remote {
         if self.pins.refuses(name) {
             return Err(MediaError::Unlocked(name.clone()));
         }
-        let pin = self.pins.pinned(name);
+        // What has a digest means the same for ever, whatever a lock says.
+        let pin = self.pins.pinned(name).filter(|pin| name.digest.is_none_or(|own| own == pin.digest));
         if let Some(pin) = pin {
             let known = Descriptor::new(&pin.media_type, pin.digest, pin.size);
             if let Some(document) = self.document(&known) {
@@ -181,7 +190,7 @@ impl Opened {
     /// Whether a blob need not be fetched.
     pub fn has(&self, blob: &Descriptor) -> bool {
         match &self.medium {
-            OpenMedium::Remote(remote) => remote.here(blob).is_some(),
+            OpenMedium::Remote(remote) => remote.here(blob).is_ok_and(|content| content.is_some()),
             OpenMedium::Layout(_) | OpenMedium::Docker(_) => true,
         }
     }
@@ -201,8 +210,12 @@ impl Opened {
     /// Fetches blobs that are elsewhere, several at once, and tells `events` of it.
     pub fn prefetch(&self, blobs: &[Descriptor], events: &Events) -> Result<(), MediaError> {
         let OpenMedium::Remote(remote) = &self.medium else { return Ok(()) };
-        let missing: Vec<Descriptor> =
-            blobs.iter().filter(|blob| remote.here(blob).is_none()).cloned().collect();
+        let mut missing: Vec<Descriptor> = Vec::new();
+        for blob in blobs {
+            if remote.here(blob)?.is_none() {
+                missing.push(blob.clone());
+            }
+        }
         if missing.is_empty() {
             return Ok(());
         }
@@ -239,11 +252,11 @@ impl Source for Opened {
                 unusable(&self.reference.to_string(), format!("has no blob {}", descriptor.digest), None)
             }),
             OpenMedium::Remote(remote) => {
-                if let Some(content) = remote.here(descriptor) {
+                if let Some(content) = remote.here(descriptor)? {
                     return Ok(content);
                 }
                 remote.pull(descriptor, &Progress::default())?;
-                remote.here(descriptor).ok_or_else(|| {
+                remote.here(descriptor)?.ok_or_else(|| {
                     unusable(
                         &remote.repository.to_string(),
                         format!("gave blob {}, and it is not in the store", descriptor.digest),

@@ -1,7 +1,7 @@
 //! What is known of references before a registry is asked: digests that a lock pins, images of a bundle, names under
 //! which a site keeps copies. And what was found out on the way: what a lock is written of.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
@@ -51,6 +51,8 @@ struct Inner {
     /// Prefix of a name, and what stands in its place; the longest first.
     mirrors: Vec<(String, String)>,
     seen: Mutex<Seen>,
+    /// Blobs of bundles that are what their names say.
+    verified: Mutex<HashSet<Digest>>,
 }
 
 /// What was found out.
@@ -77,7 +79,14 @@ impl Pins {
         let mut mirrors: Vec<(String, String)> =
             mirrors.iter().map(|(from, to)| (from.clone(), to.clone())).collect();
         mirrors.sort_by_key(|(from, _)| std::cmp::Reverse(from.len()));
-        Self(Arc::new(Inner { pinned, locked, bundles, mirrors, seen: Mutex::default() }))
+        Self(Arc::new(Inner {
+            pinned,
+            locked,
+            bundles,
+            mirrors,
+            seen: Mutex::default(),
+            verified: Mutex::default(),
+        }))
     }
 
     /// What is pinned of a reference.
@@ -90,9 +99,25 @@ impl Pins {
         self.0.locked && reference.digest.is_none() && !self.0.pinned.contains_key(reference)
     }
 
-    /// A blob that came along.
-    pub(super) fn in_bundle(&self, blob: &Descriptor) -> Option<Content> {
-        self.0.bundles.iter().find_map(|bundle| bundle.blob(blob).ok())
+    /// A blob that came along, once it was held against its digest; otherwise the digest that its bytes have.
+    pub(super) fn in_bundle(&self, blob: &Descriptor) -> Result<Option<Content>, Digest> {
+        let found = self.0.bundles.iter().find_map(|bundle| bundle.blob(blob).ok());
+        let Some(content) = found else { return Ok(None) };
+        if self.0.verified.lock().unwrap_or_else(PoisonError::into_inner).contains(&blob.digest) {
+            return Ok(Some(content));
+        }
+        let mut hasher = blob.digest.hasher();
+        // What cannot be read is not there.
+        let read = content.open().and_then(|mut reader| std::io::copy(&mut reader, &mut hasher));
+        if read.is_err() {
+            return Ok(None);
+        }
+        let found = hasher.finish();
+        if found != blob.digest {
+            return Err(found);
+        }
+        self.0.verified.lock().unwrap_or_else(PoisonError::into_inner).insert(blob.digest);
+        Ok(Some(content))
     }
 
     /// A blob of a bundle whose size is not known before.

@@ -16,6 +16,7 @@ use super::run::Context;
 use crate::base::{Content, Digest, json as encoded};
 use crate::image::document::{ImageSet, Source as _, WalkError};
 use crate::image::layout::{self, Layout};
+use crate::image::pins::PinnedSource;
 use crate::image::{
     Descriptor, Document, Media, MediaError, Opened, Parsed, Platform, Reference, media_type,
 };
@@ -108,30 +109,37 @@ pub fn inputs(
             inputs.set.blobs.push(blob);
         }
         let (reference, digest, size) = (source.url.clone(), source.digest, source.size);
-        inputs.parts.push(Part { reference, digest, size, missing: 0, referrers: 0 });
+        let missing = if context.store.blob(&digest, size).is_some() { 0 } else { size };
+        inputs.parts.push(Part { reference, digest, size, missing, referrers: 0 });
     }
     Ok(inputs)
 }
 
-/// An image with those of its platforms that are wanted; all of it, if it has none of them.
+/// Of an image for another platform than those that are wanted, this many bytes go in all the same: catalogues and
+/// packages are read for one platform on all of them.
+const SMALL: u64 = 16 << 20;
+
+/// An image with those of its platforms that are wanted; all of it, if it has none of them. The documents of the others
+/// go in, too: whoever looks through an index reads them.
 fn parts(image: &Opened, root: Document, platforms: &[Platform]) -> Result<ImageSet, Error> {
     let Parsed::Index(index) = root.parse()? else { return Ok(ImageSet::read(image, root)?) };
-    let wanted: Vec<&Descriptor> = index
-        .manifests
-        .iter()
-        .filter(|one| {
-            let own = one.platform.as_ref();
-            own.is_some_and(|own| platforms.iter().any(|platform| own.satisfies(platform)))
-        })
-        .collect();
-    if wanted.is_empty() {
+    let is_wanted = |one: &Descriptor| {
+        let own = one.platform.as_ref();
+        own.is_some_and(|own| platforms.iter().any(|platform| own.satisfies(platform)))
+    };
+    if !index.manifests.iter().any(is_wanted) {
         return Ok(ImageSet::read(image, root)?);
     }
     let mut whole = ImageSet { documents: Vec::new(), blobs: Vec::new() };
-    for descriptor in wanted {
+    for descriptor in &index.manifests {
         let set = ImageSet::read(image, image.document(descriptor)?)?;
         whole.documents.extend(set.documents);
-        whole.blobs.extend(set.blobs);
+        let configuration = |blob: &Descriptor| blob.size < 64 << 10;
+        if is_wanted(descriptor) || set.blobs.iter().map(|blob| blob.size).sum::<u64>() <= SMALL {
+            whole.blobs.extend(set.blobs);
+        } else {
+            whole.blobs.extend(set.blobs.into_iter().filter(configuration));
+        }
     }
     whole.documents.push(root);
     Ok(whole)
@@ -143,6 +151,12 @@ pub fn write(context: &Context, inputs: Inputs, lock: &Lock, file: &Path) -> Res
     for (number, image) in images.iter().enumerate() {
         let own = set.blobs.iter().filter(|blob| owners.get(&blob.digest) == Some(&number));
         image.prefetch(&own.cloned().collect::<Vec<_>>(), &context.events)?;
+    }
+    for source in &lock.sources {
+        let wanted = set.blobs.iter().any(|blob| blob.digest == source.digest);
+        if wanted && context.store.blob(&source.digest, source.size).is_none() {
+            fetch_source(context, source)?;
+        }
     }
     let text = lock.to_text();
     let (manifest, blob) = artifact(&text);
@@ -167,6 +181,26 @@ pub fn write(context: &Context, inputs: Inputs, lock: &Lock, file: &Path) -> Res
     })?;
     activity.finish("");
     Ok(total)
+}
+
+/// Fetches a file that a package wants, and holds it against the lock.
+fn fetch_source(context: &Context, source: &PinnedSource) -> Result<(), Error> {
+    if source.url.starts_with("file:") {
+        return Err(Problem::new(format!("`{}` is not in the cache", source.url))
+            .hint("build once on the machine that has the file")
+            .into());
+    }
+    let mut writer = context.store.writer()?;
+    let downloaded = context.client.download(&source.url, source.size, &mut writer);
+    downloaded.map_err(MediaError::from)?;
+    let (found, _) = writer.finish()?;
+    match found == source.digest {
+        true => Ok(()),
+        false => Err(Problem::new(format!("`{}` is another file than the one that was locked", source.url))
+            .detail(format!("expected: {}", source.digest))
+            .detail(format!("found: {found}"))
+            .into()),
+    }
 }
 
 /// The configuration of an artifact (image-spec, manifest.md, "Guidance for an Empty Descriptor").

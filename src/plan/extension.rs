@@ -76,10 +76,22 @@ pub struct ExtensionSpec {
 }
 
 impl ExtensionSpec {
-    /// The same with an extension's own name and version in the outputs, for `{name}` and `{version}`.
-    pub(super) fn named(&self, name: &str, version: &str) -> Self {
-        let named = |output: &String| output.replace("{name}", name).replace("{version}", version);
-        Self { outputs: self.outputs.iter().map(named).collect(), ..self.clone() }
+    /// The same with an extension's own name and version in the outputs, for `{name}` and `{version}`. They come from
+    /// whoever made the extension, so they may be a part of a name and nothing more.
+    pub(super) fn named(&self, name: &str, version: &str) -> Result<Self, Error> {
+        let mut outputs = Vec::new();
+        for output in &self.outputs {
+            for (key, value) in [("{name}", name), ("{version}", version)] {
+                let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._-+".contains(&byte);
+                if output.contains(key) && !(value.bytes().all(fits) && value.bytes().any(|b| b != b'.')) {
+                    return Err(Problem::new(format!("`{output}`: `{value}` cannot stand for `{key}`"))
+                        .hint("letters, digits, `.`, `_`, `-` and `+` can; or write the name itself")
+                        .into());
+                }
+            }
+            outputs.push(output.replace("{name}", name).replace("{version}", version));
+        }
+        Ok(Self { outputs, ..self.clone() })
     }
 }
 
@@ -139,7 +151,7 @@ pub fn build(spec: &ExtensionSpec, context: &Context) -> Result<BuiltExtension, 
         prepared.push(prepare(spec, platform, rootfs, &manifests)?);
     }
     let Manifest { name, version, .. } = &manifests.manifest;
-    let spec = &spec.named(name, version);
+    let spec = &spec.named(name, version)?;
     context.keep_digests();
     let newest = prepared.iter().filter_map(|one| one.newest).max();
     let created = spec.epoch.or(newest).unwrap_or_default();
@@ -168,7 +180,7 @@ pub(super) fn finish(
         Some((_, sets)) => sets,
         None => {
             let sets = assemble(spec, context, prepared, &manifests.manifest)?;
-            whole.keep(context, &reports, &sets)?;
+            whole.keep(context, &reports, &sets, &|_| false)?;
             sets
         }
     };

@@ -76,17 +76,19 @@ impl Lock {
             return Err(broken(format!("its version is {}, and {VERSION} is known", lock.version)).into());
         }
         for image in &lock.images {
-            image
-                .reference
-                .parse::<RegistryReference>()
-                .map_err(|error| broken(format!("`{}`: {error}", image.reference)))?;
+            let reference: RegistryReference =
+                image.reference.parse().map_err(|error| broken(format!("`{}`: {error}", image.reference)))?;
+            if reference.digest.is_some_and(|own| own != image.pin.digest) {
+                return Err(
+                    broken(format!("`{}` is said to be {}", image.reference, image.pin.digest)).into()
+                );
+            }
         }
         Ok(lock)
     }
 
     /// The lock of what a build has found out.
     pub fn of(checksum: Digest, epoch: Option<Epoch>, seen: &Seen) -> Self {
-        // What has a digest means the same for ever.
         let images = seen
             .images
             .iter()

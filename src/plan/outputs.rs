@@ -127,13 +127,13 @@ pub fn nowhere_else(context: &Context) -> impl Fn(&Descriptor) -> Result<Content
     }
 }
 
-/// The blobs of an image that is written on. What comes from a registry was checked when it was pulled,
-/// and a push checks what it sends; only between files nobody else has looked.
+/// The blobs of an image that is written on. What comes from a registry was checked when it was pulled. Of what lies
+/// in files nobody else has looked, unless whoever takes it looks (`is_checked`), as a push does.
 pub fn source(
     image: &Opened,
-    to_registry: bool,
+    is_checked: bool,
 ) -> impl Fn(&Descriptor) -> Result<Content, MediaError> + Sync {
-    let unchecked = image.registry().is_none() && !to_registry;
+    let unchecked = image.registry().is_none() && !is_checked;
     move |blob| {
         let content = image.blob(blob)?;
         if unchecked {

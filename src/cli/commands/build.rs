@@ -15,7 +15,7 @@ use super::super::printer::Printer;
 use super::installer::host;
 use super::{check_outputs, references};
 use crate::base::units::{count, size};
-use crate::base::{chain, fsio, printable};
+use crate::base::{Epoch, chain, fsio, printable};
 use crate::image::layout::Layout;
 use crate::image::reference::ReferenceError;
 use crate::image::{Pins, RegistryReference};
@@ -47,10 +47,11 @@ pub(super) fn run(args: &Build, options: &Options, printer: &Printer) -> Result<
         print_plan(&dry.planned(), printer)?;
         return Ok(Outcome::Done);
     }
-    let built = build(&loaded, &context, &how(options, true))?;
+    let epoch = epoch(args, options, lock.as_ref())?;
+    let built = build(&loaded, &context, &BuildOptions { epoch, ..how(options, true) })?;
     let seen = context.pins.seen();
     built.reports.iter().for_each(|report| printer.findings(report));
-    let new = Lock::of(loaded.checksum, options.epoch, &seen);
+    let new = Lock::of(loaded.checksum, epoch, &seen);
     if !args.locked && new.write(&file).map_err(written)? {
         let before = lock.as_ref();
         let changes =
@@ -70,15 +71,15 @@ pub(super) fn run(args: &Build, options: &Options, printer: &Printer) -> Result<
         ));
     }
     let timings = options.timings.timings();
-    let document = Document::new(&loaded, &built, &seen, &timings);
     let out = args.out.clone().unwrap_or_else(|| loaded.folder.join("out"));
+    let document = Document::new(&loaded, &built, &seen, &timings, &out);
     leave(&out, &document, &built)?;
     let written: Vec<&Written> = built.items.iter().flat_map(|item| &item.written).collect();
     let text: String = written.iter().map(|one| super::line_of(one)).collect();
     // Thousands of files may be in it: only who asked for it gets it as one value.
     let value = if printer.is_json() { json!(document) } else { serde_json::Value::Null };
     printer.result("build", value, &text)?;
-    say_next(&built, printer);
+    say_next(&built, &out, printer);
     Ok(Outcome::Done)
 }
 
@@ -102,6 +103,22 @@ fn print_plan(planned: &[Planned], printer: &Printer) -> Result<(), Failure> {
 /// What a spec does not say of how it is built.
 pub(super) fn how(options: &Options, outputs: bool) -> BuildOptions<'_> {
     BuildOptions { epoch: options.epoch, host: host(), buildkit: &options::buildkit, outputs }
+}
+
+/// The time that steers the result: with `--locked` that of the lock, and no other.
+fn epoch(args: &Build, options: &Options, lock: Option<&Lock>) -> Result<Option<Epoch>, Failure> {
+    let Some(lock) = lock.filter(|_| args.locked) else { return Ok(options.epoch) };
+    let locked = lock.epoch.and_then(Epoch::new);
+    match options.epoch {
+        Some(own) if Some(own) != locked => {
+            let said = lock.epoch.map_or("none".to_owned(), |seconds| seconds.to_string());
+            Err(Failure::input(format!(
+                "`SOURCE_DATE_EPOCH` is {}, and the lock was made with {said}",
+                own.seconds()
+            )))
+        }
+        _ => Ok(locked),
+    }
 }
 
 /// The caches in registries.
@@ -163,7 +180,11 @@ fn leave(out: &Path, document: &Document<'_>, built: &Built) -> Result<(), Failu
     let mut text = serde_json::to_vec_pretty(document).unwrap_or_default();
     text.push(b'\n');
     let mut files: Vec<(PathBuf, Vec<u8>)> = vec![(out.join(RESULT), text)];
-    files.extend(patch(built).map(|text| (out.join(PATCH), text.into_bytes())));
+    match patch(built) {
+        Some(text) => files.push((out.join(PATCH), text.into_bytes())),
+        // That of an earlier build would load what is not there any more.
+        None => fsio::remove(&out.join(PATCH)),
+    }
     for (path, bytes) in files {
         fsio::write_lightly(&path, &bytes).map_err(written)?;
     }
@@ -175,8 +196,8 @@ fn written(error: fsio::FileError) -> Failure {
 }
 
 /// The commands of the guide's end, filled in.
-fn say_next(built: &Built, printer: &Printer) {
-    let lines = next(built);
+fn say_next(built: &Built, out: &Path, printer: &Printer) {
+    let lines = next(built, out);
     if !lines.is_empty() && !printer.is_json() {
         printer
             .hint(&format!("next:\n{}", lines.iter().map(|line| format!("  {line}\n")).collect::<String>()));

@@ -135,7 +135,10 @@ fn line_of(written: &Written) -> String {
 
 /// Outputs with something in the place of names that are not known yet, so that they can be looked at.
 fn probed(outputs: &[String]) -> Vec<String> {
-    outputs.iter().map(|output| output.replace("{name}", "name").replace("{version}", "0")).collect()
+    let probe = |(number, output): (usize, &String)| {
+        output.replace("{name}", &format!("name-{number}")).replace("{version}", "0")
+    };
+    outputs.iter().enumerate().map(probe).collect()
 }
 
 /// Refuses outputs that no form can be given to, that are given twice, or that need the network where it is

@@ -11,11 +11,12 @@ use super::super::options::{self, Options};
 use super::super::printer::Printer;
 use super::build::how;
 use super::diff::shown;
-use crate::base::Epoch;
-use crate::image::{Media, Pins, Reference};
+use crate::base::{Digest, Epoch};
+use crate::image::{Media, Parsed, Pins, Reference};
 use crate::plan::build::{Item, build};
 use crate::plan::diff::diff;
 use crate::plan::lock::Lock;
+use crate::plan::outputs;
 use crate::plan::subject::kind_of_reference as kind_of;
 use crate::plan::{Context, spec};
 
@@ -31,9 +32,24 @@ pub(super) fn run(args: &Verify, options: &Options, printer: &Printer) -> Result
 
     let pins = Pins::new(lock.pins(None)?, true, Vec::new(), &loaded.spec.mirrors);
     let context = Context { pins, ..options.context.clone() };
-    let epoch = options.epoch.or(lock.epoch.and_then(Epoch::new));
+    // What steered the build is in the lock, and nothing of it in the environment of whoever verifies.
+    let epoch = lock.epoch.and_then(Epoch::new);
     let built = build(&loaded, &context, &crate::plan::build::Options { epoch, ..how(options, false) })?;
-    if let Some(same) = built.items.iter().find(|item| item.digest == digest) {
+    let mut same = None;
+    for item in &built.items {
+        if gives(&context, item, digest)? {
+            same = Some(item);
+            break;
+        }
+    }
+    if let Some(same) = same {
+        // In a registry the digest names the bytes; in a layout somebody has to look.
+        if published.registry().is_none() {
+            let set = published.set().map_err(crate::plan::Error::from)?;
+            let fetch = outputs::source(&published, false);
+            let look = |blob| fetch(blob).map(drop);
+            set.blobs.iter().try_for_each(look).map_err(crate::plan::Error::from)?;
+        }
         let text = format!("{} is what `{}` gives: {}\n", args.reference, args.lock.display(), same.name);
         printer.result("verify", json!({ "same": true, "name": same.name, "digest": digest }), &text)?;
         return Ok(Outcome::Done);
@@ -55,6 +71,19 @@ pub(super) fn run(args: &Verify, options: &Options, printer: &Printer) -> Result
     });
     printer.result("verify", value, &text)?;
     Ok(Outcome::Findings)
+}
+
+/// Whether what was made is the image with this digest, or has it for one of its platforms.
+fn gives(context: &Context, item: &Item, digest: Digest) -> Result<bool, Failure> {
+    if item.digest == digest {
+        return Ok(true);
+    }
+    let own =
+        Media::from(context).open(&options::reference(&item.inner)?).map_err(crate::plan::Error::from)?;
+    Ok(match own.root.parse().map_err(crate::plan::Error::from)? {
+        Parsed::Index(index) => index.manifests.iter().any(|image| image.digest == digest),
+        Parsed::Manifest(_) => false,
+    })
 }
 
 /// What the published image is to be compared with: the first of what was made that is of its kind.

@@ -14,6 +14,7 @@ use crate::plan::extension::{ExtensionSpec, parse};
 use crate::plan::installer::{AssetFiles, ExtensionSource, InstallerSpec, Names, Output, OverlaySpec};
 use crate::plan::kernel::KernelSpec;
 use crate::plan::packages::{Delegate, PackageSpec};
+use crate::plan::spec::rules::OF_PACKAGES;
 use crate::plan::spec::types::{Extension, Image, Installer, OWN_KERNEL};
 use crate::plan::spec::{self, Spec};
 use crate::talos::installer::Official;
@@ -44,8 +45,9 @@ impl Declared<'_> {
         self.place(&format!("imager-{number}"))
     }
 
+    /// Where an extension is; of packages, `name` says which.
     pub(super) fn extension_place(&self, number: usize, name: &str) -> String {
-        self.place(&format!("extension-{number}-{name}"))
+        self.place(&format!("extension-{number}{name}"))
     }
 
     pub(super) fn installer_place(&self, number: usize) -> String {
@@ -179,6 +181,7 @@ impl Declared<'_> {
             return Ok(None);
         }
         let packages = super::is_packages(one).then(|| self.packages(one));
+        fits(one, packages.is_some(), number)?;
         let mut outputs = self.outputs(&one.outputs);
         let push = one.push.iter().filter(|_| self.options.outputs);
         outputs.extend(push.map(|image| format!("docker://{}", image.0.trim_start_matches("docker://"))));
@@ -317,6 +320,24 @@ impl Declared<'_> {
         }
         Ok(sources)
     }
+}
+
+/// Refuses keys that would have no effect: whether a folder is a package is known only here.
+fn fits(one: &Extension, packages: bool, number: usize) -> Result<(), Error> {
+    let place = format!("in `extensions[{number}]`");
+    let lists = [&one.firmware, &one.files, &one.trees];
+    let loose = one.manifest.is_some()
+        || one.modules_from.is_some()
+        || one.keep_mode
+        || !(one.modules.is_empty() && one.copies.is_empty() && one.selinux_labels.is_empty())
+        || lists.iter().any(|list| !list.is_empty());
+    if packages && loose {
+        return Err(Problem::new(OF_PACKAGES).detail(place).into());
+    }
+    if !packages && (one.delegate || !one.build_args.is_empty()) {
+        return Err(Problem::new("`buildArgs` and `delegate` are for packages").detail(place).into());
+    }
+    Ok(())
 }
 
 fn machine(installer: &Installer) -> Result<Machine, Error> {

@@ -12,13 +12,14 @@
 mod declared;
 pub mod report;
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
 
 use super::custom_imager;
 use super::dry::Fate;
-use super::error::Error;
+use super::error::{Error, Problem};
 use super::extension::{self, BuiltExtension, MadeFiles};
 use super::installer::{self, ExtensionSource, build::Facts};
 use super::kernel::{self, KernelFacts};
@@ -141,14 +142,29 @@ pub fn build(loaded: &Loaded, context: &Context, options: &Options<'_>) -> Resul
                 dry.note("installer", &name, Fate::Waits { r#for: missing.clone() });
             }
         }
-        _ => {
-            known(installers(&declared, context, &placed, &mut built))?;
-        }
+        _ => installers(&declared, context, &placed, &mut built)?,
     }
+    twice(&built.items)?;
     built.modules.sort();
     built.modules.dedup();
     built.folder = Some(folder);
     Ok(built)
+}
+
+/// Two things of one name were written to one place: the second is what is there now.
+fn twice(items: &[Item]) -> Result<(), Error> {
+    let mut seen = BTreeMap::new();
+    for item in items {
+        for written in &item.written {
+            if let Some(other) = seen.insert(&written.reference, &item.name) {
+                return Err(Problem::new(format!("`{}` was written twice", written.reference))
+                    .detail(format!("by `{other}` and by `{}`", item.name))
+                    .hint("give them other names in their manifests, or other outputs")
+                    .into());
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Nothing, for a part that a dry run would have to make.
@@ -233,16 +249,15 @@ fn extension(declared: &Declared<'_>, context: &Context, number: usize) -> Resul
     if context.dry.is_some() && declared.needs_build(number) {
         return Err(Error::NotRun);
     }
-    let place = |name: &str| declared.extension_place(number, name);
-    spec.outputs.push(place("{name}"));
+    let several = if packages.is_some() { "-{name}" } else { "" };
+    spec.outputs.push(declared.extension_place(number, several));
     let built = match packages {
         Some(packages) => packages::build(&packages, &spec, context)?,
         None => vec![extension::build(&spec, context)?],
     };
     for BuiltExtension { mut written, report, manifest, modules, files } in built {
-        let place = place(&manifest.name);
-        let at =
-            written.iter().position(|one| one.reference.starts_with(&declared.extension_place(number, "")));
+        let place = declared.extension_place(number, "");
+        let at = written.iter().position(|one| one.reference.starts_with(&place));
         let at = at.ok_or_else(|| Error::Internal(format!("nothing was written to `{place}`")))?;
         let own = written.remove(at);
         made.items.push(Item {
@@ -272,7 +287,8 @@ fn installers(
     for number in 0..declared.spec.installers.len() {
         let (name, spec) = declared.installer(number, placed)?;
         let made = installer::build(&spec, context)
-            .map_err(|error| named(error, &format!("installer `{name}`"), declared.spec))?;
+            .map_err(|error| named(error, &format!("installer `{name}`"), declared.spec));
+        let Some(made) = known(made)? else { continue };
         let mut written = made.written;
         let place = declared.installer_place(number);
         let digest = inner(&mut written, &place)?;

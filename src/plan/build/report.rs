@@ -72,7 +72,13 @@ struct StepTime<'a> {
 
 impl<'a> Document<'a> {
     /// Of a build.
-    pub fn new(loaded: &'a Loaded, built: &'a Built, seen: &'a Seen, timings: &'a Timings) -> Self {
+    pub fn new(
+        loaded: &'a Loaded,
+        built: &'a Built,
+        seen: &'a Seen,
+        timings: &'a Timings,
+        out: &Path,
+    ) -> Self {
         let images =
             seen.images.iter().map(|(reference, pin)| ImageInput { reference: reference.to_string(), pin });
         let local = seen.local.iter().filter(|(reference, _)| !is_own(built, reference));
@@ -99,7 +105,7 @@ impl<'a> Document<'a> {
             findings: built.reports.iter().flat_map(|report| report.findings()).collect(),
             seconds: timings.seconds,
             steps: timings.bars.iter().map(step).collect(),
-            next: next(built),
+            next: next(built, out),
         }
     }
 }
@@ -124,7 +130,7 @@ pub fn patch(built: &Built) -> Option<String> {
 }
 
 /// The commands that bring an installer to a node and show that it works, for the first one that was pushed.
-pub fn next(built: &Built) -> Vec<String> {
+pub fn next(built: &Built, out: &Path) -> Vec<String> {
     let installers = built.items.iter().filter(|item| item.kind == ItemKind::Installer);
     let place = installers.flat_map(|item| &item.written).find_map(|one| {
         let reference = one.reference.strip_prefix("docker://")?;
@@ -133,10 +139,15 @@ pub fn next(built: &Built) -> Vec<String> {
     let Some(image) = place else { return Vec::new() };
     let mut lines = vec![format!("talosctl upgrade --nodes NODE --image {image}")];
     if !built.modules.is_empty() {
-        lines.push(format!("talosctl patch machineconfig --nodes NODE --patch @out/{PATCH}"));
+        lines.push(format!(
+            "talosctl patch machineconfig --nodes NODE --patch @{}",
+            out.join(PATCH).display()
+        ));
     }
     lines.push("talosctl get extensions --nodes NODE".to_owned());
-    if let Some(module) = built.modules.first() {
+    // A name out of a foreign image that a shell would take for more is not shown as a command.
+    let plain = |name: &&String| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    if let Some(module) = built.modules.iter().find(plain) {
         lines.push(format!("talosctl read /proc/modules --nodes NODE | grep '^{module} '"));
     }
     lines

@@ -1,7 +1,7 @@
 //! All of it, in order: open, take out, check, make, write.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 
@@ -10,20 +10,20 @@ use serde::{Deserialize, Serialize};
 use super::assets::{AssetFiles, File};
 use super::compose::{self, Composer, Made};
 use super::prepare::{self, Prepared};
+use super::source::image_for;
 use super::spec::{ExtensionSource, InstallerSpec, Output};
 use super::{assets, schematic, steps};
 use crate::archive::squashfs;
 use crate::archive::{Entry, Tree};
 use crate::base::fsio;
 use crate::base::units::size;
-use crate::base::{Activity, Content, Epoch};
+use crate::base::{Activity, Content, Digest, Epoch};
 use crate::check::{Checked, Report};
-use crate::image::document::Source as _;
 use crate::image::{Descriptor, MediaError, Opened};
 use crate::kmod;
 use crate::plan::assemble::{self, ImageOptions, LayerOptions};
 use crate::plan::error::{Error, Problem};
-use crate::plan::outputs::{Sets, Written, nowhere_else};
+use crate::plan::outputs::{Sets, Written, nowhere_else, source};
 use crate::plan::run::{Context, Plan};
 use crate::plan::stat_cache::StatCache;
 use crate::plan::step::{Outputs, Step, StepId};
@@ -88,6 +88,7 @@ pub fn build(spec: &InstallerSpec, context: &Context) -> Result<Built, Error> {
         warnings.into_iter().for_each(|(text, hint)| context.events.warn(text, hint));
         return Ok(Built { written, file: None, report, talos: Tag::new(&talos), facts, modules });
     }
+    let layers = base_layers(&opened)?;
     let (context, heard) = hearing(context);
     let context = &context;
     let (built, sets) = make(take(Cow::Borrowed(&spec), context, cache, opened)?, context)?;
@@ -99,9 +100,21 @@ pub fn build(spec: &InstallerSpec, context: &Context) -> Result<Built, Error> {
             modules: built.modules.clone(),
             warnings: std::mem::take(&mut *heard.lock().unwrap_or_else(PoisonError::into_inner)),
         };
-        whole.keep(context, known, &sets)?;
+        whole.keep(context, known, &sets, &|blob| layers.contains(&blob.digest))?;
     }
     Ok(built)
+}
+
+/// The layers of the bases: they stay where they are.
+fn base_layers(opened: &[prepare::Inputs<'_>]) -> Result<BTreeSet<Digest>, Error> {
+    let mut layers = BTreeSet::new();
+    for inputs in opened {
+        if let Some(image) = inputs.base_image() {
+            let one = image_for(image, inputs.platform)?;
+            layers.extend(one.manifest.layers.iter().map(|layer| layer.digest));
+        }
+    }
+    Ok(layers)
 }
 
 /// What is kept of an installer beside its images.
@@ -354,10 +367,10 @@ fn write(
     bases: &[&Opened],
     outputs: &[String],
 ) -> Result<Vec<Written>, Error> {
-    let fetch = |blob: &Descriptor| -> Result<Content, MediaError> {
+    let fetch = |blob: &Descriptor, own: bool| -> Result<Content, MediaError> {
         let mut failed = None;
         for base in bases {
-            match base.blob(blob) {
+            match source(base, own)(blob) {
                 Ok(content) => return Ok(content),
                 Err(error) => failed = Some(error),
             }
@@ -365,7 +378,13 @@ fn write(
         failed.map_or_else(|| nowhere_else(context)(blob), Err)
     };
     let registry = bases.first().and_then(|base| base.registry());
-    sets.write(context, outputs, &fetch, registry)
+    // What one part of a run makes for another is looked at when it leaves the run.
+    let drafts = format!("oci:{}/drafts/", context.store.root().display());
+    let (own, outputs): (Vec<String>, Vec<String>) =
+        outputs.iter().cloned().partition(|output| output.starts_with(&drafts));
+    let mut written = sets.write(context, &outputs, &|blob| fetch(blob, false), registry)?;
+    written.extend(sets.write(context, &own, &|blob| fetch(blob, true), registry)?);
+    Ok(written)
 }
 
 /// Adds the step that makes the layer with the boot assets.

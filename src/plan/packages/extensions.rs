@@ -142,7 +142,7 @@ fn image(
     }
     let manifests = manifests.ok_or_else(|| Problem::usage("no platform is asked for"))?;
     let version = version.unwrap_or(&manifests.manifest.version);
-    finish(&spec.named(name, version), context, &prepared, manifests)
+    finish(&spec.named(name, version)?, context, &prepared, manifests)
 }
 
 /// Makes the catalogue of extensions that were pushed, by which schematics and the Image Factory find them, and

@@ -6,7 +6,7 @@
 //! | [`variables`] | variables of the environment in it |
 //! | `rules` | what the types alone do not say: which keys go together |
 
-mod rules;
+pub(in crate::plan) mod rules;
 pub mod types;
 pub mod variables;
 

@@ -5,9 +5,27 @@ use std::path::{Path, PathBuf};
 use super::types::{Extension, Image, Installer, Kernel, OWN_KERNEL, Output, Spec};
 use crate::base::yaml::Cursor;
 use crate::base::yaml::typed::TypedError;
+use crate::image::RegistryReference;
 
 /// What an extension is made of, of which there is exactly one.
 const SOURCES: &str = "`image`, `official`, `path`, `packages` or `manifest`";
+
+/// Keys that say what an extension is made of, which a package says itself.
+pub(in crate::plan) const LOOSE: [&str; 10] = [
+    "manifest",
+    "modules",
+    "firmware",
+    "files",
+    "trees",
+    "copy",
+    "modulesFrom",
+    "modulesList",
+    "keepMode",
+    "selinuxLabels",
+];
+/// Why packages have none of them.
+pub(in crate::plan) const OF_PACKAGES: &str =
+    "what an extension of packages is made of stands in its `pkg.yaml`";
 
 /// Refuses what does not go together, at its place.
 pub(super) fn check(spec: &Spec, root: &Cursor<'_>) -> Result<(), TypedError> {
@@ -50,6 +68,9 @@ pub(super) fn check(spec: &Spec, root: &Cursor<'_>) -> Result<(), TypedError> {
             return Err(TypedError::value(cursor, "it is given twice", None));
         }
     }
+    for (from, cursor) in root.key("mirrors")?.entries()? {
+        self::mirror(from, &cursor)?;
+    }
     if spec.extensions.is_empty() && spec.installers.is_empty() && spec.kernel.is_none() {
         return Err(TypedError::value(
             root,
@@ -58,6 +79,16 @@ pub(super) fn check(spec: &Spec, root: &Cursor<'_>) -> Result<(), TypedError> {
         ));
     }
     Ok(())
+}
+
+/// A mirror that is none would leave images where they are, without a word.
+fn mirror(from: &str, cursor: &Cursor<'_>) -> Result<(), TypedError> {
+    let is_name = |name: &str| format!("{name}/x").parse::<RegistryReference>().is_ok();
+    if is_name(from) && is_name(&cursor.string()?) {
+        return Ok(());
+    }
+    let hint = "`ghcr.io: registry.example.com/ghcr`: hosts, each with a path or without".to_owned();
+    Err(TypedError::value(cursor, "a mirror is `HOST[/PATH]` in place of `HOST[/PATH]`", Some(hint)))
 }
 
 /// Whether the spec's kernel has this image.
@@ -99,8 +130,14 @@ fn extension(extension: &Extension, cursor: &Cursor<'_>) -> Result<(), TypedErro
         return Err(TypedError::value(cursor, "`modulesFrom` and `modulesList` go together", None));
     }
     outputs(&extension.outputs, &cursor.key("outputs")?)?;
-    let made = path.is_some() || packages.is_some() || manifest.is_some();
-    if made {
+    if packages.is_some() {
+        for (key, value) in cursor.entries()? {
+            if LOOSE.contains(&key) && !value.is_null() {
+                return Err(TypedError::value(&value, OF_PACKAGES, None));
+            }
+        }
+    }
+    if image.is_none() && official.is_none() {
         return Ok(());
     }
     // What is there already is taken as it is: any key that steers how something is made would have no effect.
@@ -145,6 +182,10 @@ pub(super) fn rebase(spec: &mut Spec, folder: &Path) {
         if let Some(build) = &mut kernel.buildkit {
             path(&mut build.context);
             build.source_policy.iter_mut().for_each(path);
+            build.secrets.iter_mut().for_each(|fields| fields_of(fields, &["src", "source"], folder));
+            let caches = build.cache_from.iter_mut().chain(&mut build.cache_to);
+            let local = caches.filter(|cache| cache.split(',').any(|field| field == "type=local"));
+            local.for_each(|fields| fields_of(fields, &["src", "dest"], folder));
         }
     }
     spec.catalogue.iter_mut().for_each(|image| self::image(image, folder));
@@ -190,5 +231,22 @@ fn image(image: &mut Image, folder: &Path) {
 
 fn output(output: &mut Output, folder: &Path) {
     let Output { push: _, oci, oci_archive, docker_archive } = output;
-    oci.iter_mut().chain(oci_archive).chain(docker_archive).for_each(|place| text(place, folder));
+    let places = [("oci:", oci), ("oci-archive:", oci_archive), ("docker-archive:", docker_archive)];
+    for (transport, place) in places {
+        if let Some(place) = place {
+            if let Some(bare) = place.strip_prefix(transport) {
+                *place = bare.to_owned();
+            }
+            text(place, folder);
+        }
+    }
+}
+
+/// Paths in `KEY=VALUE,…`, as BuildKit's options have them.
+fn fields_of(fields: &mut String, keys: &[&str], folder: &Path) {
+    let field = |field: &str| match field.split_once('=') {
+        Some((key, path)) if keys.contains(&key) => format!("{key}={}", folder.join(path).display()),
+        _ => field.to_owned(),
+    };
+    *fields = fields.split(',').map(field).collect::<Vec<_>>().join(",");
 }

@@ -380,6 +380,26 @@ fn a_bundle_has_all_that_a_build_without_a_network_needs() {
     assert_eq!(site.digest(&["build", "--bundle", "bundle.tar", "--offline"]), built);
     assert_eq!(site.digest(&["build", "--bundle", "bundle.tar", "--offline", "--locked"]), built);
     site.run(&["build", "--bundle", "out", "--offline"]).failed(3, &["`out` is no bundle"]);
+
+    // In a network without an interface nothing can be asked of anybody, whatever the options say.
+    fs::remove_dir_all(site.path("cache")).unwrap();
+    let alone = |program: &str, words: &[&str]| {
+        let mut command = std::process::Command::new("unshare");
+        command.args(["-n", program]).args(words).current_dir(site.path("")).env_clear();
+        command
+            .env("HOME", site.path("home"))
+            .env("PATH", "/usr/bin:/bin")
+            .output()
+            .ok()
+            .map(support::Ran::of)
+    };
+    if alone("true", &[]).is_none_or(|ran| ran.code != 0) {
+        return support::judge::missing("no network of its own can be made (`unshare -n`)")
+            .unwrap_or_default();
+    }
+    let program = env!("CARGO_BIN_EXE_talosmith");
+    let ran = alone(program, &["build", "--bundle", "bundle.tar", "--cache", "own"]).unwrap();
+    assert!(ran.code == 0 && ran.out.trim().ends_with(&built), "{ran:#?}");
 }
 
 #[test]

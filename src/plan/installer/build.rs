@@ -88,7 +88,7 @@ pub fn build(spec: &InstallerSpec, context: &Context) -> Result<Built, Error> {
         warnings.into_iter().for_each(|(text, hint)| context.events.warn(text, hint));
         return Ok(Built { written, file: None, report, talos: Tag::new(&talos), facts, modules });
     }
-    let layers = base_layers(&opened)?;
+    let layers = base_layers(&opened);
     let (context, heard) = hearing(context);
     let context = &context;
     let (built, sets) = make(take(Cow::Borrowed(&spec), context, cache, opened)?, context)?;
@@ -105,16 +105,10 @@ pub fn build(spec: &InstallerSpec, context: &Context) -> Result<Built, Error> {
     Ok(built)
 }
 
-/// The layers of the bases: they stay where they are.
-fn base_layers(opened: &[prepare::Inputs<'_>]) -> Result<BTreeSet<Digest>, Error> {
-    let mut layers = BTreeSet::new();
-    for inputs in opened {
-        if let Some(image) = inputs.base_image() {
-            let one = image_for(image, inputs.platform)?;
-            layers.extend(one.manifest.layers.iter().map(|layer| layer.digest));
-        }
-    }
-    Ok(layers)
+/// The layers of the bases: they stay where they are. What is wrong with a base is told when it is taken.
+fn base_layers(opened: &[prepare::Inputs<'_>]) -> BTreeSet<Digest> {
+    let images = opened.iter().filter_map(|inputs| image_for(inputs.base_image()?, inputs.platform).ok());
+    images.flat_map(|one| one.manifest.layers.into_iter().map(|layer| layer.digest)).collect()
 }
 
 /// What is kept of an installer beside its images.

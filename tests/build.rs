@@ -289,6 +289,9 @@ fn a_dry_run_says_of_each_step_whether_it_is_known_and_what_changed() {
     assert!(again.err.contains("warning: the stub"), "what is known is warned of again: {again:#?}");
     let warm = world.ok(&["build", "--dry-run"]);
     assert_eq!(warm, "known  extension mine\nknown  installer linux/amd64\n2 steps, 0 to be run\n");
+    // A cache that is named from here is the same one.
+    let near = world.ok(&["build", "--dry-run", "--cache", "cache/talosmith"]);
+    assert_eq!(near, warm);
     // Another folder, other times, another day: nothing of it counts.
     let moved = World::new();
     for name in ["talosmith.yaml", "mine/manifest.yaml"] {

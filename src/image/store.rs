@@ -49,7 +49,10 @@ impl Drop for Alone {
 impl Store {
     /// Opens the store at `root`, making it if it is not there.
     pub fn open(root: impl Into<PathBuf>) -> Result<Self, FileError> {
-        let mut store = Self { root: root.into(), blocks: Arc::default(), lease: None };
+        let root = root.into();
+        // Folders for drafts are absolute: what lies in one is known by where it begins.
+        let root = std::path::absolute(&root).unwrap_or(root);
+        let mut store = Self { root, blocks: Arc::default(), lease: None };
         if !store.root.join(LAYOUT_FILE).exists() {
             for folder in ["blobs/sha256", "steps", "drafts"] {
                 fsio::create_dir(&store.root.join(folder))?;

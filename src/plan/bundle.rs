@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::error::{Error, Problem};
-use super::lock::Lock;
+use super::lock::{self, Lock};
 use super::run::Context;
 use crate::base::{Content, Digest, json as encoded};
 use crate::image::document::{ImageSet, Source as _, WalkError};
@@ -25,8 +25,6 @@ use crate::image::{
 pub const LOCK_NAME: &str = "talosmith.lock";
 /// What the lock is, as an artifact.
 const LOCK_TYPE: &str = "application/vnd.talosmith.lock.v1+json";
-/// The largest lock that is read out of an archive.
-const LOCK_LIMIT: u64 = 16 << 20;
 
 /// An image that goes into a bundle.
 #[derive(Debug, Clone, Serialize)]
@@ -244,7 +242,7 @@ fn lock_of(layout: &Layout, file: &Path) -> Result<Lock, Error> {
     let Parsed::Manifest(manifest) = document.parse()? else { return Err(none().into()) };
     let blob = manifest.layers.first().filter(|blob| blob.media_type == LOCK_TYPE).ok_or_else(none)?;
     let content = layout.blob(blob).map_err(MediaError::from)?;
-    let bytes = content.read(LOCK_LIMIT).map_err(|error| none().detail(error.to_string()))?;
+    let bytes = content.read(lock::LIMIT).map_err(|error| none().detail(error.to_string()))?;
     if Digest::of(&bytes) != blob.digest {
         return Err(none().detail("the lock in it is damaged").into());
     }

@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use rayon::prelude::*;
@@ -148,11 +147,11 @@ pub fn prune(context: &Context, keep: u64) -> Result<Pruned, Error> {
     }
     let mut history = files(&root.join("history"));
     history.sort_by_key(|file| file.used);
-    for file in history.iter().take_while(|_| left > keep).cloned().collect::<Vec<_>>() {
-        remove(&file, &mut left)?;
+    for file in &history {
         if left <= keep {
             break;
         }
+        remove(file, &mut left)?;
     }
     Ok(Pruned { removed, left })
 }

@@ -19,7 +19,7 @@ use crate::image::pins::{Pin, PinnedSource, Seen};
 /// The version of the form.
 const VERSION: u32 = 1;
 /// The largest lock that is read; a thousand images come to a third of a megabyte.
-const LIMIT: u64 = 16 << 20;
+pub(super) const LIMIT: u64 = 16 << 20;
 
 /// A lock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

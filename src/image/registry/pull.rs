@@ -149,7 +149,7 @@ impl Client {
         })
     }
 
-    pub(super) async fn get_manifest(
+    async fn get_manifest(
         &self,
         target: &Target,
         name: &str,

@@ -83,7 +83,7 @@ fn end_to_end(c: &mut Criterion) {
                     Events::default(),
                 );
                 let spec = ExtensionSpec {
-                    directory: Some(root.join("testdata/my-module")),
+                    directory: Some(root.join("testdata/my-module/amd64")),
                     platforms: vec![Platform::linux("amd64")],
                     outputs: vec![format!("oci:{}", directory.display())],
                     ..ExtensionSpec::default()

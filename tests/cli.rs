@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use support::{Ran, World, testdata};
 
 fn built(world: &World) -> String {
-    world.digest(&["extension", &testdata("my-module"), "-o", "oci:out:x", "-q"])
+    world.digest(&["extension", &testdata("my-module/amd64"), "-o", "oci:out:x", "-q"])
 }
 
 #[test]
@@ -25,7 +25,7 @@ fn json_is_one_document_whatever_happens() {
         value
     };
     assert_eq!(
-        value(&["extension", &testdata("my-module"), "-o", "oci:out:x"])["result"]["written"][0]["digest"],
+        value(&["extension", &testdata("my-module/amd64"), "-o", "oci:out:x"])["result"]["written"][0]["digest"],
         digest
     );
     assert_eq!(value(&["copy", "oci:out:x", "oci:out:y"])["result"]["written"][0]["digest"], digest);
@@ -71,7 +71,7 @@ fn the_environment_is_read_where_it_is_declared_and_bad_values_are_refused() {
     let run = |name: &str, value: &str, words: &[&str]| {
         Ran::of(world.command(words).env(name, value).output().unwrap())
     };
-    let words = ["extension", &testdata("my-module"), "-o", "oci:out:x"];
+    let words = ["extension", &testdata("my-module/amd64"), "-o", "oci:out:x"];
     assert_eq!(run("SOURCE_DATE_EPOCH", "1700000000", &words).code, 0);
     assert_eq!(
         world.json(&["inspect", "oci:out:x"])["result"]["images"][0]["created"],
@@ -161,7 +161,7 @@ fn kinds_of_images_are_told_apart_and_not_taken_for_one_another() {
         }
     }
     world.write("list.txt", "kernel/x.ko");
-    world.write("manifest.yaml", fs::read(testdata("my-module/manifest.yaml")).unwrap());
+    world.write("manifest.yaml", fs::read(testdata("my-module/amd64/manifest.yaml")).unwrap());
     world
         .run(&[
             "extension",
@@ -183,7 +183,7 @@ fn kinds_of_images_are_told_apart_and_not_taken_for_one_another() {
 #[test]
 fn an_interrupted_build_leaves_nothing_half_made() {
     let world = World::new();
-    world.write("manifest.yaml", fs::read(testdata("my-module/manifest.yaml")).unwrap());
+    world.write("manifest.yaml", fs::read(testdata("my-module/amd64/manifest.yaml")).unwrap());
     world.write("big/blob", "");
     // Sparse, so it costs no disk: long enough to be found at work.
     fs::File::options().write(true).open(world.path("big/blob")).unwrap().set_len(64 << 30).unwrap();
@@ -204,7 +204,7 @@ fn an_interrupted_build_leaves_nothing_half_made() {
 #[test]
 fn empty_files_go_through_images_and_back() {
     let world = World::new();
-    world.write("manifest.yaml", fs::read(testdata("my-module/manifest.yaml")).unwrap());
+    world.write("manifest.yaml", fs::read(testdata("my-module/amd64/manifest.yaml")).unwrap());
     world.write("empty", "");
     world.ok(&[
         "extension",
@@ -304,7 +304,7 @@ fn a_full_disk_is_told_and_leaves_nothing_half_made() {
     ran.failed(5, &["cannot write to standard output"]);
     // A folder where the layout's index should be: the last step of writing fails.
     fs::create_dir_all(world.path("out/index.json/x")).unwrap();
-    let ran = world.run(&["extension", &testdata("my-module"), "-o", "oci:out:x"]);
+    let ran = world.run(&["extension", &testdata("my-module/amd64"), "-o", "oci:out:x"]);
     assert_ne!(ran.code, 0);
     assert!(!world.path("out/blobs").exists() && !world.path("out/oci-layout").exists());
 }

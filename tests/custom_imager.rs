@@ -87,7 +87,9 @@ fn what_does_not_fit_is_refused_before_anything_is_made() {
     let world = World::new();
     let modules = kernel(&world, "kernel");
     let words = |base: &str, kernel: &str| -> Vec<String> {
-        ["custom-imager", "--base", base, "--kernel", kernel, "-o", "oci:out:x"].map(str::to_owned).to_vec()
+        let platform = ["--platform", "linux/amd64", "-o", "oci:out:x"];
+        let words = ["custom-imager", "--base", base, "--kernel", kernel];
+        words.iter().chain(&platform).map(|word| (*word).to_owned()).collect()
     };
     let refused = |base: &str, kernel: &str, said: &[&str]| {
         let words = words(base, kernel);
@@ -98,7 +100,7 @@ fn what_does_not_fit_is_refused_before_anything_is_made() {
     refused(&base, "dir:kernel", &["is an installer-base image, and `--base` wants an imager image"]);
     refused(
         &stock(),
-        &format!("dir:{}", testdata("my-module")),
+        &format!("dir:{}", testdata("my-module/amd64")),
         &["`--kernel` wants a kernel image", "boot/vmlinuz"],
     );
     refused(&stock(), &stock(), &["is an imager image, and `--kernel` wants a kernel image"]);
@@ -108,7 +110,8 @@ fn what_does_not_fit_is_refused_before_anything_is_made() {
     vmlinuz(b"no kernel");
     refused(&stock(), "dir:kernel", &["`/boot/vmlinuz` of `dir:kernel` cannot be used", "it is no kernel"]);
     vmlinuz(&arm64_image());
-    refused(&stock(), "dir:kernel", &["is for arm64, and the imager has boot assets for amd64"]);
+    let words = ["custom-imager", "--base", &stock(), "--kernel", "dir:kernel", "-o", "oci:out:x"];
+    world.run(&words).failed(1, &["built for another machine", "expected: arm64", "found: amd64"]);
     vmlinuz(&whole);
 
     let other = modules.with_file_name("6.12.118-talos");

@@ -22,7 +22,7 @@ fn site() -> (World, FakeRegistry) {
         world.ok(&["copy", from, &format!("docker://{}/siderolabs/{name}:v1.11.3", registry.host)]);
     }
     world.write("talosmith.yaml", fs::read(testdata("examples/talosmith.yaml")).unwrap());
-    symlink(testdata("my-module"), world.path("my-module")).unwrap();
+    symlink(testdata("my-module/amd64"), world.path("my-module")).unwrap();
     fs::create_dir(world.path("bin")).unwrap();
     symlink(env!("CARGO_BIN_EXE_talosmith"), world.path("bin/talosmith")).unwrap();
     (world, registry)
@@ -93,7 +93,7 @@ fn the_site_without_a_network_builds_what_the_bundle_has() {
     for name in ["talosmith.yaml", "talosmith.lock", "bundle.tar"] {
         fs::copy(world.path(name), inside.path(name)).unwrap();
     }
-    symlink(testdata("my-module"), inside.path("my-module")).unwrap();
+    symlink(testdata("my-module/amd64"), inside.path("my-module")).unwrap();
     fs::create_dir(inside.path("bin")).unwrap();
     symlink(env!("CARGO_BIN_EXE_talosmith"), inside.path("bin/talosmith")).unwrap();
     let ran = sh(&inside, &own.host, &format!("sh {script} inside"));

@@ -18,7 +18,7 @@ fn module(name: &str) -> String {
 #[test]
 fn a_folder_becomes_an_image_whose_every_byte_is_known() {
     let world = World::new();
-    let digest = world.digest(&["extension", &testdata("my-module"), "-o", "oci:out:my-module"]);
+    let digest = world.digest(&["extension", &testdata("my-module/amd64"), "-o", "oci:out:my-module"]);
     let dump = world.ok(&["inspect", "oci:out:my-module", "--files"]);
     let config = world.json(&["inspect", "oci:out:my-module", "--files"]);
     assert_eq!(dump, include_str!("golden/my-module.txt"), "{dump}");
@@ -29,13 +29,13 @@ fn a_folder_becomes_an_image_whose_every_byte_is_known() {
 #[test]
 fn the_digest_does_not_depend_on_anything_but_the_input() {
     let world = World::new();
-    let first = world.digest(&["extension", &testdata("my-module"), "-o", "oci:out:first"]);
+    let first = world.digest(&["extension", &testdata("my-module/amd64"), "-o", "oci:out:first"]);
     // Another folder's name, other times, modes and order of creation, another umask, jobs, cache and locale.
     let ko = fs::read(module("good.ko")).unwrap();
     world.write("other-name/README.md", "not part of it");
     let copied = world.write("other-name/rootfs/usr/lib/modules/6.12.117-talos/extras/my-module.ko", ko);
     fs::set_permissions(copied, fs::Permissions::from_mode(0o600)).unwrap();
-    let manifest = fs::read(testdata("my-module/manifest.yaml")).unwrap();
+    let manifest = fs::read(testdata("my-module/amd64/manifest.yaml")).unwrap();
     world.write("other-name/manifest.yaml", manifest);
     let mut command = world.command(&[
         "extension",
@@ -213,7 +213,7 @@ fn several_platforms_make_one_index() {
 #[test]
 fn every_medium_gives_back_what_it_was_given() {
     let world = World::new();
-    let digest = world.digest(&["extension", &testdata("my-module"), "-o", "oci:a:x"]);
+    let digest = world.digest(&["extension", &testdata("my-module/amd64"), "-o", "oci:a:x"]);
     for (from, to) in [
         ("oci:a:x", "oci-archive:b.tar:y"),
         ("oci-archive:b.tar:y", "oci:c:z"),
@@ -239,7 +239,7 @@ fn every_medium_gives_back_what_it_was_given() {
 #[test]
 fn formats_and_compressions_carry_the_same_files() {
     let world = World::new();
-    let base = ["extension", &testdata("my-module")];
+    let base = ["extension", &testdata("my-module/amd64")];
     world.ok(&[&base[..], &["-o", "oci:out:plain", "--compression", "none"]].concat());
     for (name, words) in [
         ("gzip9", &["--compression", "gzip:9"][..]),
@@ -329,7 +329,7 @@ fn templates_take_plain_variables() {
 #[test]
 fn a_known_result_is_not_made_again() {
     let world = World::new();
-    let words = ["extension", &testdata("my-module"), "-o", "oci:out:x", "--verbose"];
+    let words = ["extension", &testdata("my-module/amd64"), "-o", "oci:out:x", "--verbose"];
     assert!(world.run(&words).err.contains("layer"));
     let again = world.run(&words);
     assert!(again.err.contains("extension my-module: known"), "{}", again.err);
@@ -358,21 +358,39 @@ fn a_new_extension_builds_as_its_readme_says() {
 fn selinux_labels_are_set_and_stay() {
     let world = World::new();
     let label = "usr/lib/modules=system_u:object_r:module_t:s0";
-    world.ok(&["extension", &testdata("my-module"), "-o", "oci:out:x", "--selinux-label", label]);
+    world.ok(&["extension", &testdata("my-module/amd64"), "-o", "oci:out:x", "--selinux-label", label]);
     world.ok(&[
         "extension",
         "--manifest",
-        &testdata("my-module/manifest.yaml"),
+        &testdata("my-module/amd64/manifest.yaml"),
         "--copy",
         "oci:out:x:/rootfs:/",
         "-o",
         "oci:out:y",
     ]);
     assert_eq!(world.run(&["diff", "oci:out:x", "oci:out:y"]).out, "");
-    let plain = world.digest(&["extension", &testdata("my-module"), "-o", "oci:out:z"]);
+    let plain = world.digest(&["extension", &testdata("my-module/amd64"), "-o", "oci:out:z"]);
     let found = world.run(&["diff", "oci:out:z", "oci:out:x"]).out;
     assert!(found.contains("security.selinux nothing → system_u:object_r:module_t:s0"), "{found} {plain}");
     world
-        .run(&["extension", &testdata("my-module"), "-o", "oci:out:x", "--selinux-label", "nowhere=x"])
+        .run(&["extension", &testdata("my-module/amd64"), "-o", "oci:out:x", "--selinux-label", "nowhere=x"])
         .failed(3, &["not in the extension"]);
+}
+
+#[test]
+fn each_platform_can_have_a_folder_of_its_own() {
+    let world = World::new();
+    let folder = testdata("my-module/{arch}");
+    world.ok(&["extension", &folder, "-o", "oci:out", "--platform", "linux/amd64,linux/arm64"]);
+    for arch in ["amd64", "arm64"] {
+        let said = world.ok(&["inspect", "oci:out", "--platform", &format!("linux/{arch}")]);
+        assert!(said.contains(&format!("my-module.ko (6.12.117-talos, {arch}, signed)")), "{said}");
+    }
+    // One extension has one manifest.
+    let manifest = fs::read_to_string(testdata("my-module/amd64/manifest.yaml")).unwrap();
+    world.write("e/amd64/manifest.yaml", &manifest);
+    world.write("e/arm64/manifest.yaml", manifest.replace("0.1.0", "0.2.0"));
+    let words = ["extension", "e/{arch}", "-o", "oci:other", "--platform", "linux/amd64,linux/arm64"];
+    world.run(&words).failed(3, &["e/amd64/manifest.yaml", "e/arm64/manifest.yaml", "and differ"]);
+    world.run(&["extension", "no/{arch}", "-o", "oci:other"]).failed(3, &["no/amd64"]);
 }

@@ -93,7 +93,7 @@ fn flags_change_the_command_line_as_upstream_has_it() {
 #[test]
 fn documents_say_the_same_as_flags() {
     let (world, tiny) = (World::new(), Inputs::tiny());
-    let my_module = testdata("my-module");
+    let my_module = testdata("my-module/amd64");
     world.ok(&["extension", &my_module, "-o", "oci:e"]);
     let flags = world.digest(&tiny.imager(
         "installer",
@@ -298,7 +298,7 @@ fn a_schematic_is_looked_up_in_the_catalogue_and_names_itself() {
         "customization:\n  systemExtensions:\n    officialExtensions:\n      - siderolabs/qemu-guest-agent\n";
     world.write("schematic.yaml", text);
     let more = ["--schematic", "schematic.yaml", "--catalogue", &list, "-o", "oci:out"];
-    let ran = world.run(&tiny.words(&[&testdata("my-module")], &more));
+    let ran = world.run(&tiny.words(&[&testdata("my-module/amd64")], &more));
     assert_eq!(ran.code, 0, "{ran:?}");
     assert!(!ran.err.contains("TS0308"), "{ran:?}");
     let initramfs = Image::open(&world.path("out")).initramfs();

@@ -13,7 +13,7 @@ use support::{Ran, World, testdata};
 use talosmith::archive::Kind;
 
 fn my_module() -> String {
-    testdata("my-module")
+    testdata("my-module/amd64")
 }
 
 /// The digest that the binary says, of a run with another environment.

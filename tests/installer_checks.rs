@@ -42,7 +42,7 @@ fn an_imager_as_base_is_refused_unless_it_is_meant() {
     world.ok(&inputs.words(&[], &["-o", "oci:out", "--allow", "base-kind"]));
     assert_eq!(Image::open(&world.path("out")).layers().len(), 2);
     // Nor is an extension one.
-    world.ok(&["extension", &testdata("my-module"), "-o", "oci:e"]);
+    world.ok(&["extension", &testdata("my-module/amd64"), "-o", "oci:e"]);
     let inputs = Inputs { imager: tiny.imager, base: "oci:e".to_owned() };
     world.run(&inputs.words(&[], &["-o", "oci:o"])).failed(1, &["TS0501", "is an extension image"]);
 }
@@ -66,7 +66,7 @@ fn images_of_another_kind_in_the_wrong_place_are_told_by_their_kind() {
 #[test]
 fn the_same_extension_twice_is_an_error_and_twice_its_name_a_warning() {
     let world = World::new();
-    let my_module = testdata("my-module");
+    let my_module = testdata("my-module/amd64");
     refused(&world, &[&my_module, &my_module], &[]).failed(1, &["TS0503", "`my-module` is given twice"]);
     world.ok(&["extension", &my_module, "-o", "oci:e"]);
     refused(&world, &[&my_module, "oci:e"], &[])
@@ -187,7 +187,7 @@ fn a_file_behind_a_link_that_leads_out_is_written_nowhere() {
     let world = World::new();
     fs::create_dir(world.path("outside")).unwrap();
     let mut layer = tar::Builder::new(Vec::new());
-    let manifest = fs::read(testdata("my-module/manifest.yaml")).unwrap();
+    let manifest = fs::read(testdata("my-module/amd64/manifest.yaml")).unwrap();
     append(&mut layer, "manifest.yaml", 0o644, &manifest);
     let mut header = tar::Header::new_gnu();
     header.set_entry_type(tar::EntryType::Symlink);
@@ -215,10 +215,13 @@ fn an_extension_for_other_versions_is_refused() {
 #[test]
 fn an_architecture_that_is_not_there_is_an_error_that_says_which_there_are() {
     let world = World::new();
+    assets(&world, "imager/usr/install/amd64");
+    let one = Inputs { imager: "dir:imager".to_owned(), ..Inputs::tiny() };
     for platforms in ["linux/arm64", "linux/amd64,linux/arm64"] {
         let name = extension(&world, "e", &[("usr/local/x", b"x")]);
-        let ran = refused(&world, &[&name], &["--platform", platforms]);
+        let ran = world.run(&one.words(&[&name], &["-o", "oci:out", "--platform", platforms]));
         ran.failed(3, &["no boot assets for arm64", "it has those for amd64"]);
+        assert!(!world.path("out").exists());
     }
     let inputs = Inputs { imager: assets(&world, "assets"), ..Inputs::tiny() };
     let ran = world.run(&inputs.words(&[], &["-o", "oci:out", "--platform", "linux/arm64"]));

@@ -183,7 +183,7 @@ make_boot() {
     # The same list of modules, for a kernel that boots nowhere: what boots with it had both exchanged.
     mkdir -p work/other
     cp -r "$assets" work/other/amd64
-    "$here/standin_kernel.sh" "$other" work/out/build/config work/out/build/signing_key.x509 work/other/amd64/vmlinuz
+    "$here/standin_kernel.sh" amd64 "$other" work/out/build/config work/out/build/signing_key.x509 work/other/amd64/vmlinuz
     mv "$root/usr/lib/modules/$release" "$root/usr/lib/modules/$other"
     combined_index "$root" "$other"
     squash "$root" work/initramfs/rootfs.sqsh

@@ -332,7 +332,7 @@ fn skopeo_and_umoci_read_the_image_and_the_bases_files_are_all_there() {
 fn crane_validates_archives_and_what_we_push() {
     let (Some(crane), Some(server)) = (judge("crane"), judge("docker-registry")) else { return };
     let (world, tiny) = (World::new(), Inputs::tiny());
-    let my_module = testdata("my-module");
+    let my_module = testdata("my-module/amd64");
     let registry = DockerRegistry::start(&server);
     let reference = registry.reference("acme/installer:1");
     let push = format!("docker://{reference}");
@@ -369,7 +369,7 @@ fn a_base_in_the_same_registry_is_mounted_and_never_sent() {
     };
     registry.sent();
     let push = format!("docker://{}", registry.reference("acme/installer:1"));
-    world.ok(&inputs.words(&[&testdata("my-module")], &["-o", &push]));
+    world.ok(&inputs.words(&[&testdata("my-module/amd64")], &["-o", &push]));
     let sent = registry.sent();
     world.ok(&["copy", &push, "oci:pulled", "--cache", "apart"]);
     let made = Image::open(&world.path("pulled"));

@@ -43,19 +43,26 @@ fn a_layer_that_is_cut_is_one_error_and_the_whole_one_works_with_the_same_cache(
     let tiny = Inputs::tiny();
     let wanted = {
         let world = World::new();
-        world.digest(&tiny.words(&[&testdata("my-module")], &["-o", "oci:out"]))
+        world.digest(&tiny.words(&[&testdata("my-module/amd64")], &["-o", "oci:out"]))
     };
     for what in ["imager", "base", "extension"] {
         let world = World::new();
         let (reference, image) = match what {
             "extension" => {
-                world.ok(&["extension", &testdata("my-module"), "-o", "oci:extension", "--cache", "apart"]);
+                world.ok(&[
+                    "extension",
+                    &testdata("my-module/amd64"),
+                    "-o",
+                    "oci:extension",
+                    "--cache",
+                    "apart",
+                ]);
                 ("oci:extension".to_owned(), Image::open(&world.path("extension")))
             }
             name => copy_of(&world, name),
         };
         let mut inputs = Inputs::tiny();
-        let mut extension = testdata("my-module");
+        let mut extension = testdata("my-module/amd64");
         match what {
             "imager" => inputs.imager = reference,
             "base" => inputs.base = reference,
@@ -108,7 +115,7 @@ fn a_registry_that_goes_away_in_the_middle_is_one_error_and_the_next_run_goes_on
     let world = World::new();
     let fake = FakeRegistry::start(Faults::default());
     let inputs = in_registry(&world, &fake);
-    let my_module = testdata("my-module");
+    let my_module = testdata("my-module/amd64");
     let words = inputs.words(&[&my_module], &["-o", "oci:out", "-o", "docker-archive:out.tar"]);
     for fault in [
         Faults { truncate: true, ..Faults::default() },
@@ -125,7 +132,7 @@ fn a_registry_that_goes_away_in_the_middle_is_one_error_and_the_next_run_goes_on
     fake.set(|faults| *faults = Faults::default());
     let made = world.ok(&words);
     let local = Inputs::tiny();
-    let wanted = world.digest(&local.words(&[&testdata("my-module")], &["-o", "oci:local"]));
+    let wanted = world.digest(&local.words(&[&testdata("my-module/amd64")], &["-o", "oci:local"]));
     assert_eq!(made.lines().next().unwrap(), format!("oci:out@{wanted}"));
 }
 
@@ -138,13 +145,13 @@ fn a_registry_that_refuses_the_push_is_one_error() {
     });
     let to = format!("docker://{}/acme/installer:1", fake.host);
     let tiny = Inputs::tiny();
-    let ran = world.run(&tiny.words(&[&testdata("my-module")], &["-o", &to]));
+    let ran = world.run(&tiny.words(&[&testdata("my-module/amd64")], &["-o", &to]));
     ran.failed(4, &[&fake.host, "403"]);
     assert_eq!(errors(&ran).len(), 1, "{ran:?}");
     assert_eq!(fake.count("PUT", "/manifests/"), 0);
     assert_eq!(half_made(&world.path("")), Vec::<String>::new());
     fake.set(|faults| *faults = Faults::default());
-    world.ok(&tiny.words(&[&testdata("my-module")], &["-o", &to]));
+    world.ok(&tiny.words(&[&testdata("my-module/amd64")], &["-o", &to]));
 }
 
 /// Runs the binary with files of at most so many blocks of 512 bytes: as full a disk as one may have anywhere.
@@ -254,7 +261,7 @@ fn an_interrupted_run_leaves_nothing_half_made_and_a_cache_that_serves() {
     let inputs = in_registry(&world, &fake);
     let layer =
         |name: &str| Image::open(Path::new(&testdata(&format!("installer/{name}")))).layers().swap_remove(0);
-    let my_module = testdata("my-module");
+    let my_module = testdata("my-module/amd64");
     // While the boot assets are pulled, and while the base's layer goes into the output.
     for (cache, (name, output, path)) in [
         ("imager", "oci:out", "out"),
@@ -303,7 +310,7 @@ fn an_interrupted_run_of_the_imager_leaves_no_folder_of_the_moment() {
 #[test]
 fn what_a_cache_has_lost_is_made_again() {
     let (world, tiny) = (World::new(), Inputs::tiny());
-    let my_module = testdata("my-module");
+    let my_module = testdata("my-module/amd64");
     let words = tiny.words(&[&my_module], &["-o", "oci:out"]);
     let made = world.digest(&words);
     let blobs = world.path("cache/talosmith/blobs/sha256");

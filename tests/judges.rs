@@ -20,7 +20,7 @@ const MANIFEST: &str = "version: v1alpha1\nmetadata:\n  name: acme\n  version: 1
 
 /// Builds the repository's example to `outputs`; gives the digest.
 fn build(world: &World, outputs: &[&str], more: &[&str]) -> String {
-    let directory = testdata("my-module");
+    let directory = testdata("my-module/amd64");
     let outputs: Vec<&str> = outputs.iter().flat_map(|output| ["-o", output]).collect();
     world.digest(&[&["extension", &directory], &outputs[..], more].concat())
 }
@@ -193,7 +193,7 @@ fn umoci_unpacks_the_manifest_and_the_rootfs_and_nothing_else() {
         wanted.insert(path.to_str().unwrap().to_owned(), (0o755, None));
     }
     for path in [module, "manifest.yaml"] {
-        let bytes = fs::read(testdata(&format!("my-module/{path}"))).unwrap();
+        let bytes = fs::read(testdata(&format!("my-module/amd64/{path}"))).unwrap();
         wanted.insert(path.to_owned(), (0o644, Some(bytes)));
     }
     assert_eq!(found, wanted);
@@ -355,7 +355,7 @@ fn tar_listings(world: &World, made: &str, words: &[&str]) -> Option<Vec<String>
 #[test]
 fn gnu_tar_lists_our_layers_in_order_with_the_owner_and_the_time_that_we_promise() {
     let world = World::new();
-    let directory = testdata("my-module");
+    let directory = testdata("my-module/amd64");
     world.write("z", "z");
     world.write("a/b", "b");
     let words =
@@ -434,7 +434,7 @@ fn a_registry_is_not_sent_what_it_has() {
     let registry = DockerRegistry::start(&server);
     let at = |name: &str| format!("docker://{}", registry.reference(name));
     world.write("noise", noise(1 << 20));
-    let directory = testdata("my-module");
+    let directory = testdata("my-module/amd64");
     let extension = |target: &str| {
         world.digest(&["extension", &directory, "--file", "noise:/usr/local/noise", "-o", target])
     };

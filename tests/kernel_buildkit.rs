@@ -334,7 +334,9 @@ fn secrets_and_build_arguments_reach_the_steps_that_want_them() {
     assert!(!ran.err.contains("hunter2"), "{}", ran.err);
     let files = bench.world.ok(&["inspect", "oci:out:my-module-pkg", "--files"]);
     assert!(files.contains("etc/token") && files.contains("etc/word"), "{files}");
-    bench.world.write("ext/manifest.yaml", fs::read(support::testdata("my-module/manifest.yaml")).unwrap());
+    bench
+        .world
+        .write("ext/manifest.yaml", fs::read(support::testdata("my-module/amd64/manifest.yaml")).unwrap());
     let squashed = bench.world.run(&["squashfs", "pack", "oci:out:my-module-pkg", "x.sqsh"]);
     assert_eq!(squashed.code, 0, "{squashed:?}");
     bench.world.ok(&["squashfs", "extract", "x.sqsh", "taken"]);

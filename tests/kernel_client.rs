@@ -76,8 +76,8 @@ fn kernel_and_package_become_images_whose_modules_the_kernel_trusts() {
     assert_eq!(kind["result"]["images"][0]["kind"], "kernel", "{kind}");
     let named = world.json(&["inspect", "oci:out#kernel"]);
     assert_eq!(named["result"]["digest"], result["images"][0]["written"][0]["digest"]);
-    let manifest =
-        world.write("my/manifest.yaml", fs::read(support::testdata("my-module/manifest.yaml")).unwrap());
+    let manifest = world
+        .write("my/manifest.yaml", fs::read(support::testdata("my-module/amd64/manifest.yaml")).unwrap());
     let module = kernel::module_path();
     for copy in ["oci:out#my-module-pkg:/usr/lib/modules", "oci:out:my-module-pkg:/usr/lib/modules"] {
         let to = ["--copy", copy, "-o", "oci:ext"];

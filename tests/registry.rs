@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use support::push_blobs;
 use support::registry::{Asked, FakeRegistry, Faults};
 use talosmith::base::{Content, Digest, Events};
-use talosmith::image::registry::{Client, Environment, Options, Progress, Pushed, RegistryError};
+use talosmith::image::registry::{Client, Environment, Options, PlainHttp, Progress, Pushed, RegistryError};
 use talosmith::image::{Descriptor, RegistryReference, media_type};
 
 /// `robot:t0psecret`, as `Basic` sends it.
@@ -432,7 +432,7 @@ fn a_proxy_carries_requests_to_other_hosts_and_none_to_this_machine() {
     let proxy = FakeRegistry::start(Faults::default());
     let url = format!("http://{}", proxy.host);
     let environment = Environment::from_lookup(|name| (name == "http_proxy").then(|| url.clone().into()));
-    let options = Options { environment, insecure: true, ..Options::default() };
+    let options = Options { environment, plain_http: PlainHttp::Everywhere, ..Options::default() };
     let client = Client::new(options, Events::default());
     let fake = FakeRegistry::start(Faults::default());
     let error = client.resolve(&repository(&fake, "acme/x:1")).unwrap_err();

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use rustls::pki_types::PrivateKeyDer;
 use support::registry::{FakeRegistry, Faults};
 use talosmith::base::Events;
-use talosmith::image::registry::{Client, Options, RegistryError};
+use talosmith::image::registry::{Client, Options, PlainHttp, RegistryError};
 use talosmith::image::{RegistryReference, media_type};
 
 /// Serves `fake` over TLS with a certificate of its own; gives the port and the certificate.
@@ -76,6 +76,7 @@ fn plain_http_where_https_was_spoken_is_told_with_the_way_out() {
     let error = Client::new(Options::default(), Events::default()).resolve(&reference(port)).unwrap_err();
     assert!(matches!(error, RegistryError::NotTls { .. }), "{error:?}");
     assert!(error.hint().unwrap().contains("--insecure"));
-    let client = Client::new(Options { insecure: true, ..Options::default() }, Events::default());
+    let client =
+        Client::new(Options { plain_http: PlainHttp::Everywhere, ..Options::default() }, Events::default());
     assert_eq!(client.resolve(&reference(port)).unwrap().1, b"{}");
 }

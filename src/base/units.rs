@@ -1,5 +1,7 @@
 //! Numbers for people.
 
+use std::time::Duration;
+
 /// A size: `21.5 MB`, in powers of ten.
 pub fn size(bytes: u64) -> String {
     let units = [("GB", 1_000_000_000), ("MB", 1_000_000), ("kB", 1_000)];
@@ -39,9 +41,44 @@ pub fn parse_size(text: &str) -> Option<u64> {
     (bytes < u64::MAX as f64).then_some(bytes as u64)
 }
 
+/// A time as people write it: `90s`, `10m`, `1.5h`, `250ms`; a number alone is seconds.
+pub fn parse_time(text: &str) -> Option<Duration> {
+    let text = text.trim();
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let factor = match unit.trim() {
+        "ms" => 0.001,
+        "" | "s" => 1.0,
+        "m" | "min" => 60.0,
+        "h" => 3600.0,
+        _ => return None,
+    };
+    let number: f64 = number.parse().ok()?;
+    Duration::try_from_secs_f64(number * factor).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_are_read_as_people_write_them() {
+        for (text, milliseconds) in [
+            ("90s", Some(90_000)),
+            ("10m", Some(600_000)),
+            ("1.5h", Some(5_400_000)),
+            ("250ms", Some(250)),
+            ("7", Some(7000)),
+            ("", None),
+            ("m", None),
+            ("-1s", None),
+            ("1 day", None),
+            ("1.2.3s", None),
+        ] {
+            assert_eq!(parse_time(text).map(|time| time.as_millis()), milliseconds, "{text}");
+        }
+        assert_eq!(parse_time(&"9".repeat(400)), None);
+    }
 
     #[test]
     fn sizes_are_read_as_people_write_them() {

@@ -6,6 +6,7 @@ mod extension;
 mod kernel;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
@@ -14,6 +15,7 @@ pub use self::bench::Bench;
 pub use self::build::{Build, Bundle, Verify};
 pub use self::extension::{Extension, Packages};
 pub use self::kernel::Kernel;
+use crate::base::units::parse_time;
 use crate::talos::kind::Kind;
 
 /// Assembles Talos Linux images natively: no daemon, no root, no other program.
@@ -50,6 +52,9 @@ Exit codes:
   0 done, 1 findings or differences, 2 usage, 3 input, 4 network or registry,
   5 output, 6 delegated tool, 70 internal error, 130 interrupted";
 
+/// What `--insecure` without a host stands for.
+pub const EVERYWHERE: &str = "*";
+
 /// Options of every command, before or after its name.
 #[derive(Debug, Clone, ClapArgs)]
 pub struct Global {
@@ -65,9 +70,18 @@ pub struct Global {
     /// Use no network: what would need it is an error that names what is missing
     #[arg(long, global = true, help_heading = "Global options")]
     pub offline: bool,
-    /// Speak plain HTTP to registries (loopback addresses always do)
-    #[arg(long, global = true, help_heading = "Global options")]
-    pub insecure: bool,
+    /// Speak plain HTTP to these registries, or to all (loopback addresses always do)
+    #[arg(
+        long,
+        global = true,
+        value_name = "HOST[:PORT]",
+        num_args = 0..=1,
+        require_equals = true,
+        value_delimiter = ',',
+        default_missing_value = EVERYWHERE,
+        help_heading = "Global options"
+    )]
+    pub insecure: Vec<String>,
     /// Credentials, in the form of docker's config.json or podman's auth.json
     #[arg(
         long,
@@ -81,6 +95,18 @@ pub struct Global {
     /// Trust the certificates in FILE (PEM) for registries, beside the system's
     #[arg(long, global = true, value_name = "FILE", help_heading = "Global options")]
     pub tls_ca: Option<PathBuf>,
+    /// Show registries that ask for one this certificate, with those that lead to its authority (PEM)
+    #[arg(long, global = true, value_name = "FILE", requires = "tls_key", help_heading = "Global options")]
+    pub tls_cert: Option<PathBuf>,
+    /// The certificate's private key (PEM)
+    #[arg(long, global = true, value_name = "FILE", requires = "tls_cert", help_heading = "Global options")]
+    pub tls_key: Option<PathBuf>,
+    /// How often a request to a registry is tried while no byte gets through
+    #[arg(long, global = true, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=100), help_heading = "Global options")]
+    pub tries: u32,
+    /// Give registries no more than this time in all, as in 90s, 10m or 1h
+    #[arg(long, global = true, value_name = "TIME", value_parser = time, help_heading = "Global options")]
+    pub deadline: Option<Duration>,
     /// Print results and errors only
     #[arg(long, short, global = true, conflicts_with = "verbose", help_heading = "Global options")]
     pub quiet: bool,
@@ -96,6 +122,10 @@ pub struct Global {
     /// Colours: on a terminal (and NO_COLOR is not set), always, or never
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto", help_heading = "Global options")]
     pub color: When,
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    parse_time(text).ok_or_else(|| "not a time, as in `90s`, `10m` or `1h`".to_owned())
 }
 
 /// When to do something that suits a terminal.

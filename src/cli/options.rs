@@ -13,7 +13,7 @@ use std::env;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::args::{FormatName, Global, Judge};
+use super::args::{EVERYWHERE, FormatName, Global, Judge};
 use super::failure::Failure;
 use super::printer::Printer;
 use super::timings::Collector;
@@ -21,7 +21,9 @@ use crate::archive::compress::{Compression, CompressionError};
 use crate::base::{Epoch, Workers};
 use crate::bldr::buildkit;
 use crate::check::Code;
-use crate::image::registry::{Client, Environment, Options as RegistryOptions};
+use crate::image::registry::{
+    Client, Clock, Environment, Options as RegistryOptions, Patience, PlainHttp, TlsIdentity,
+};
 use crate::image::{Format, Platform, Reference, Store};
 use crate::plan::Context;
 use crate::talos::version::Version;
@@ -35,8 +37,8 @@ pub struct Options {
     pub epoch: Option<Epoch>,
     /// No network.
     pub offline: bool,
-    /// Plain HTTP.
-    pub insecure: bool,
+    /// Who is spoken to in plain HTTP.
+    pub plain_http: PlainHttp,
     /// When what was done.
     pub timings: Arc<Collector>,
 }
@@ -51,19 +53,27 @@ impl Options {
                 Failure::usage(format!("`SOURCE_DATE_EPOCH={text}` is no time in seconds since 1970"))
             })?),
         };
-        for (option, file) in [("--auth-file", &global.auth_file), ("--tls-ca", &global.tls_ca)] {
+        for (option, file) in files(global) {
             if let Some(file) = file.as_ref().filter(|file| !file.is_file()) {
                 return Err(Failure::input(format!("`{option}`: there is no file `{}`", file.display())));
             }
         }
         let workers = global.jobs.map_or_else(Workers::default, |jobs| Workers::new(usize::from(jobs)));
         let events = printer.events(Arc::clone(&timings));
+        let plain_http = plain_http(&global.insecure);
         let options = RegistryOptions {
-            insecure: global.insecure,
+            plain_http: plain_http.clone(),
             offline: global.offline,
             tls_ca: global.tls_ca.clone(),
+            tls_identity: global
+                .tls_cert
+                .clone()
+                .zip(global.tls_key.clone())
+                .map(|(certificate, key)| TlsIdentity { certificate, key }),
             auth_file: global.auth_file.clone(),
             environment: Environment::from_lookup(|name| env::var_os(name)),
+            patience: Patience { tries: global.tries, deadline: global.deadline, ..Patience::default() },
+            clock: Clock::default(),
         };
         let client = Client::new(options, events.clone());
         let store = Store::open(cache_folder(global)?).map_err(|error| {
@@ -74,9 +84,27 @@ impl Options {
             context: Context::new(store, workers, client, events),
             epoch,
             offline: global.offline,
-            insecure: global.insecure,
+            plain_http,
             timings,
         })
+    }
+}
+
+/// The options that name a file which has to be there.
+pub fn files(global: &Global) -> [(&'static str, &Option<PathBuf>); 4] {
+    [
+        ("--auth-file", &global.auth_file),
+        ("--tls-ca", &global.tls_ca),
+        ("--tls-cert", &global.tls_cert),
+        ("--tls-key", &global.tls_key),
+    ]
+}
+
+fn plain_http(hosts: &[String]) -> PlainHttp {
+    match hosts {
+        [] => PlainHttp::Loopback,
+        hosts if hosts.iter().any(|host| host == EVERYWHERE) => PlainHttp::Everywhere,
+        hosts => PlainHttp::Hosts(hosts.to_vec()),
     }
 }
 

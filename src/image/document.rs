@@ -7,11 +7,11 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::descriptor::{Descriptor, media_type};
 use super::platform::Platform;
-use crate::base::{Content, Digest};
+use crate::base::{Content, Digest, json as encoded};
 
 /// The most bytes of a manifest, index or configuration that are read: 4 MiB, what registries
 /// accept (distribution-spec, "Pushing manifests").
@@ -122,6 +122,18 @@ impl Document {
     /// A document that this crate makes.
     pub fn of(media_type: &str, bytes: Vec<u8>) -> Self {
         Self { descriptor: Descriptor::of(media_type, &bytes), bytes: bytes.into() }
+    }
+
+    /// The manifest of an artifact (image-spec, manifest.md, "Guidelines for Artifact Usage").
+    pub fn artifact(artifact_type: &str, config: &Descriptor, layers: &[Descriptor]) -> Self {
+        let manifest = json!({
+            "schemaVersion": 2,
+            "mediaType": media_type::OCI_MANIFEST,
+            "artifactType": artifact_type,
+            "config": config,
+            "layers": layers,
+        });
+        Self::of(media_type::OCI_MANIFEST, encoded::to_vec(&manifest))
     }
 
     /// Parses the document. The media type is its own `mediaType` where it has one, since a layout's

@@ -8,12 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde::Serialize;
-use serde_json::json;
 
 use super::error::{Error, Problem};
 use super::lock::{self, Lock};
 use super::run::Context;
-use crate::base::{Content, Digest, json as encoded};
+use crate::base::{Content, Digest};
 use crate::image::document::{ImageSet, Source as _, WalkError};
 use crate::image::layout::{self, Layout};
 use crate::image::pins::PinnedSource;
@@ -157,10 +156,11 @@ pub fn write(context: &Context, inputs: Inputs, lock: &Lock, file: &Path) -> Res
         }
     }
     let text = lock.to_text();
-    let (manifest, blob) = artifact(&text);
+    let (blob, empty) = (Descriptor::of(LOCK_TYPE, &text), Descriptor::of(media_type::OCI_EMPTY, EMPTY));
+    let manifest = Document::artifact(LOCK_TYPE, &empty, std::slice::from_ref(&blob));
     context.store.put(&text)?;
     context.store.put(EMPTY)?;
-    set.blobs.extend([blob, Descriptor::of(media_type::OCI_EMPTY, EMPTY)]);
+    set.blobs.extend([blob, empty]);
     roots.push((manifest.descriptor.clone(), Some(LOCK_NAME.to_owned())));
     set.documents.push(manifest);
     let total = set.blobs.iter().map(|blob| blob.size).sum();
@@ -203,21 +203,6 @@ fn fetch_source(context: &Context, source: &PinnedSource) -> Result<(), Error> {
 
 /// The configuration of an artifact (image-spec, manifest.md, "Guidance for an Empty Descriptor").
 const EMPTY: &[u8] = b"{}";
-
-/// The lock as an artifact: its manifest, and its own blob.
-fn artifact(text: &[u8]) -> (Document, Descriptor) {
-    let blob = Descriptor::of(LOCK_TYPE, text);
-    let manifest = json!({
-        "schemaVersion": 2,
-        "mediaType": media_type::OCI_MANIFEST,
-        "artifactType": LOCK_TYPE,
-        "config": Descriptor::of(media_type::OCI_EMPTY, EMPTY),
-        "layers": [blob],
-    });
-    let bytes = encoded::to_vec(&manifest);
-    let descriptor = Descriptor::of(media_type::OCI_MANIFEST, &bytes);
-    (Document { descriptor, bytes: bytes.into() }, blob)
-}
 
 /// Opens bundles; gives the lock of the first one, too.
 pub fn open(context: &Context, files: &[std::path::PathBuf]) -> Result<(Vec<Layout>, Option<Lock>), Error> {

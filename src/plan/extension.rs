@@ -76,6 +76,11 @@ pub struct ExtensionSpec {
 }
 
 impl ExtensionSpec {
+    /// The folder that a platform's image is made of.
+    pub(super) fn directory_for(&self, platform: &Platform) -> Option<PathBuf> {
+        self.directory.as_deref().map(|folder| path_for(folder, platform))
+    }
+
     /// The same with an extension's own name and version in the outputs, for `{name}` and `{version}`. They come from
     /// whoever made the extension, so they may be a part of a name and nothing more.
     pub(super) fn named(&self, name: &str, version: &str) -> Result<Self, Error> {
@@ -422,6 +427,11 @@ pub(super) fn parse(reference: &str) -> Result<Reference, Error> {
 /// Replaces `{arch}` in a path or reference.
 pub fn for_platform(text: &str, platform: &Platform) -> String {
     text.replace("{arch}", &platform.architecture)
+}
+
+/// [`for_platform`] of a path. One that is no text has no `{arch}`.
+pub(super) fn path_for(path: &Path, platform: &Platform) -> PathBuf {
+    path.to_str().map_or_else(|| path.to_owned(), |text| for_platform(text, platform).into())
 }
 
 /// `path` as a string, for messages.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::check::wrong_kind;
 use super::error::{Error, Problem};
-use super::extension::{ExtensionSpec, for_platform, parse, shown, take};
+use super::extension::{ExtensionSpec, for_platform, parse, path_for, shown, take};
 use super::run::Context;
 use super::stat_cache::StatCache;
 use super::subject::{Contents, load};
@@ -40,13 +40,35 @@ pub struct Manifests {
 }
 
 impl Manifests {
-    /// Finds and reads the manifest: the one given, else the folder's, else the folder's template.
+    /// Finds and reads the manifest: the one given, else the folder's, else the folder's template. Where each platform
+    /// has a folder of its own, all say the same: one extension has one manifest.
     pub fn read(spec: &ExtensionSpec) -> Result<Self, Error> {
+        let mut found: Option<Self> = None;
+        for platform in &spec.platforms {
+            let own = Self::of_platform(spec, platform)?;
+            match &found {
+                Some(first) if first.bytes != own.bytes => {
+                    return Err(Problem::new(format!(
+                        "`{}` and `{}` are to be the manifest of one extension, and differ",
+                        first.origin, own.origin
+                    ))
+                    .hint("give one for all platforms with `--manifest FILE`, or make them the same")
+                    .into());
+                }
+                Some(_) => {}
+                None => found = Some(own),
+            }
+        }
+        found.ok_or_else(|| Error::Internal("an extension is for no platform".to_owned()))
+    }
+
+    fn of_platform(spec: &ExtensionSpec, platform: &Platform) -> Result<Self, Error> {
+        let directory = spec.directory_for(platform);
         let in_folder =
-            |name: &str| spec.directory.as_ref().map(|folder| folder.join(name)).filter(|path| path.exists());
-        let found =
-            spec.manifest.clone().or_else(|| in_folder(MANIFEST)).or_else(|| in_folder("manifest.yaml.tmpl"));
-        let Some(path) = found else { return Err(missing(spec).into()) };
+            |name: &str| directory.as_ref().map(|folder| folder.join(name)).filter(|path| path.exists());
+        let given = spec.manifest.as_deref().map(|path| path_for(path, platform));
+        let found = given.or_else(|| in_folder(MANIFEST)).or_else(|| in_folder("manifest.yaml.tmpl"));
+        let Some(path) = found else { return Err(missing(directory.as_deref()).into()) };
         let mut bytes = fsio::read(&path, TEXT_LIMIT)?;
         if path.extension().is_some_and(|extension| extension == "tmpl") {
             bytes = render(&path, &bytes)?.into_bytes();
@@ -67,8 +89,8 @@ impl Manifests {
     }
 }
 
-fn missing(spec: &ExtensionSpec) -> Problem {
-    match &spec.directory {
+fn missing(directory: Option<&Path>) -> Problem {
+    match directory {
         Some(folder) if !folder.exists() => Problem::new(format!("there is no folder {}", shown(folder)))
             .hint(format!("`talosmith new {}` makes one", folder.display())),
         Some(folder) => Problem::new(format!("there is no `{MANIFEST}` in {}", shown(folder))).hint(
@@ -131,9 +153,7 @@ impl<'a> Gather<'a> {
 
     /// Gathers everything; gives the tree and the newest `created` of the images that were used.
     pub fn rootfs(mut self, cache: &StatCache) -> Result<(TreeInput, Option<Epoch>), Error> {
-        if let Some(folder) =
-            self.spec.directory.as_ref().map(|folder| folder.join(ROOTFS)).filter(|folder| folder.is_dir())
-        {
+        if let Some(folder) = self.own_rootfs() {
             self.rootfs.add_directory(&folder, "")?;
         }
         self.trees()?;
@@ -150,10 +170,15 @@ impl<'a> Gather<'a> {
         Ok((self.rootfs, self.newest))
     }
 
+    /// The folder's `rootfs/`, where it has one.
+    fn own_rootfs(&self) -> Option<PathBuf> {
+        let folder = self.spec.directory_for(self.platform)?.join(ROOTFS);
+        folder.is_dir().then_some(folder)
+    }
+
     /// An empty `rootfs/` is a valid extension, if that is what was said.
     fn refuse_empty(&self) -> Result<(), Error> {
-        let said = self.spec.directory.as_ref().is_some_and(|folder| folder.join(ROOTFS).is_dir());
-        if said {
+        if self.own_rootfs().is_some() {
             return Ok(());
         }
         Err(Problem::new("the extension would be empty: there is neither a `rootfs/` nor any other input")

@@ -9,15 +9,13 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use serde_json::json;
-
 use super::error::Error;
 use super::run::Context;
 use super::step::Outputs;
 use crate::base::workers::each;
 use crate::base::{Digest, json as encoded};
 use crate::image::registry::{Client, Progress, RegistryError};
-use crate::image::{Descriptor, Manifest, MediaError, RegistryReference, media_type};
+use crate::image::{Descriptor, Document, Manifest, MediaError, RegistryReference, media_type};
 
 /// What a step's record is, as an artifact.
 const STEP_TYPE: &str = "application/vnd.talosmith.step.v1+json";
@@ -191,14 +189,8 @@ impl RemoteCache {
             }
             layers.push(Descriptor::new("application/octet-stream", blob.digest, blob.size));
         }
-        let manifest = encoded::to_vec(&json!({
-            "schemaVersion": 2,
-            "mediaType": media_type::OCI_MANIFEST,
-            "artifactType": STEP_TYPE,
-            "config": config,
-            "layers": layers,
-        }));
-        client.push_manifest(&place, media_type::OCI_MANIFEST, &manifest).map_err(failed)?;
+        let manifest = Document::artifact(STEP_TYPE, &config, &layers);
+        client.push_manifest(&place, media_type::OCI_MANIFEST, &manifest.bytes).map_err(failed)?;
         lock(&self.traffic).steps_sent += 1;
         Ok(())
     }

@@ -3,6 +3,7 @@
 // Each test uses its part of this.
 #![allow(dead_code, clippy::unwrap_used, clippy::panic, clippy::print_stdout, unreachable_pub)]
 
+pub mod build;
 pub mod buildkitd;
 pub mod docker_registry;
 pub mod installer;

@@ -51,8 +51,8 @@ Scenarios:
 
 Runs write what the command writes: a build that pushes pushes each time. All caches lie
 below that of --cache, for as long as it takes; files that the operating system has in
-memory stay there, also in `cold`. Runs get no standard input; --jobs, --offline,
---insecure, --auth-file and --tls-ca hold for them, too.
+memory stay there, also in `cold`. Runs get no standard input; --jobs, --offline, --tries,
+--insecure, --auth-file and the options of TLS hold for them, too.
 
 The other command is run once without being timed before the first of the scenarios warm
 and changed, as ours is. It finds the scenario's name in $TALOSMITH_BENCH, and so does what

@@ -42,12 +42,12 @@ pub(super) fn run(args: &Build, options: &Options, printer: &Printer) -> Result<
     let pins = pins(args, &loaded, lock.as_ref(), &file, bundles)?;
     let remote = remote(args)?;
     let context = Context { pins, dry: dry.clone(), remote, ..options.context.clone() };
+    let epoch = epoch(args, options, lock.as_ref())?;
     if let Some(dry) = dry {
-        build(&loaded, &context, &how(options, false))?;
+        build(&loaded, &context, &BuildOptions { epoch, ..how(options, false) })?;
         print_plan(&dry.planned(), printer)?;
         return Ok(Outcome::Done);
     }
-    let epoch = epoch(args, options, lock.as_ref())?;
     let built = build(&loaded, &context, &BuildOptions { epoch, ..how(options, true) })?;
     let seen = context.pins.seen();
     built.reports.iter().for_each(|report| printer.findings(report));

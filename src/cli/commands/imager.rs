@@ -16,6 +16,7 @@ use crate::archive::{Entry, Tree, tar};
 use crate::base::Content;
 use crate::base::fsio::{self, At as _};
 use crate::image::Platform;
+use crate::image::registry::PlainHttp;
 use crate::plan::installer::{
     AssetFiles, Built, ExtensionSource, InstallerSpec, Names, Output, OverlaySpec, build, pack, version_of,
 };
@@ -41,19 +42,22 @@ pub(super) fn run(args: &Imager, options: &Options, printer: &Printer) -> Result
     Ok(Outcome::Done)
 }
 
-/// Plain HTTP is spoken to all registries or to none but loopback: a profile that wants it for one must not be
-/// met with TLS errors later, nor silently have it for all.
+/// Who is spoken to in plain HTTP says the command line alone: a profile that wants it for a host that is not named there
+/// must not be met with TLS errors later.
 fn refuse_insecure(profile: &Resolved, options: &Options) -> Result<(), Failure> {
     let overlay = profile.overlay.iter().flat_map(|overlay| [&overlay.image, &overlay.installer]);
     let mut all = profile.extensions.iter().chain([&profile.base_installer]).chain(overlay);
     let wanted = all.find_map(|source| match source {
-        ContainerSource::Registry { image, insecure: true } => Some(image),
+        ContainerSource::Registry { image, insecure: true } => {
+            let host = image.split('/').next().unwrap_or_default();
+            (!options.plain_http.covers(host)).then_some((image, host))
+        }
         _ => None,
     });
-    match wanted.filter(|_| !options.insecure) {
-        Some(image) => {
+    match wanted {
+        Some((image, host)) => {
             Err(Failure::usage(format!("the profile wants plain HTTP for `{image}` (`forceInsecure`)"))
-                .hint(Some("say `--insecure`, which allows it for every registry of this run".to_owned())))
+                .hint(Some(format!("say `--insecure={host}`, which allows it"))))
         }
         None => Ok(()),
     }
@@ -136,7 +140,7 @@ fn flags(args: &Imager, options: &Options) -> Result<ProfileFlags, Failure> {
         overlay_options: overlay_options(&args.overlay)?,
         embedded_config: args.embedded_config_path.as_deref().map(embedded).transpose()?,
         image_cache: args.image_cache.clone(),
-        insecure: options.insecure,
+        insecure: options.plain_http == PlainHttp::Everywhere,
         kind,
     })
 }

@@ -2,9 +2,8 @@
 //! (<https://distribution.github.io/distribution/spec/auth/token/>,
 //! <https://distribution.github.io/distribution/spec/auth/oauth/>).
 //!
-//! Tokens are kept for each registry and set of scopes until shortly before they expire. Their age
-//! is told by `Instant`, a clock that no output depends on; the rule that time comes from
-//! `base::epoch` alone is about outputs.
+//! Tokens are kept for each registry and set of scopes until shortly before they expire. Their age is
+//! told by the client's clock.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,7 +18,7 @@ use super::challenge::Challenge;
 use super::client::Target;
 use super::credentials::{Credential, Credentials};
 use super::error::RegistryError;
-use super::transport::{Body, Request, Transport, host_of, read_body, same_origin};
+use super::transport::{Body, Request, Transport, host_of, same_origin};
 use crate::base::Secret;
 
 /// Tokens carry signed claims; some registries' have tens of kilobytes.
@@ -83,7 +82,8 @@ impl Auth {
         }
         let slot = Arc::clone(locked(&self.slots).entry((origin, scopes.to_vec())).or_default());
         let mut slot = slot.lock().await;
-        let usable = |token: &&Token| token.until > Instant::now() && Some(&token.value) != refused;
+        let usable =
+            |token: &&Token| token.until > transport.limits.clock.now() && Some(&token.value) != refused;
         if let Some(token) = slot.as_ref().filter(usable) {
             return Ok(Some(token.value.clone()));
         }
@@ -140,12 +140,12 @@ impl Order<'_> {
             Credential::IdentityToken(token) => self.exchange(&asked, token),
             _ => self.get(&asked),
         };
-        let start = Instant::now();
+        let start = transport.limits.clock.now();
         let response = transport.send(&request, credential.basic().as_ref()).await?;
         if !response.status().is_success() {
-            return Err(RegistryError::of_response(&asked, response, credential.is_known()).await);
+            return Err(transport.refusal(&asked, response, credential.is_known()).await);
         }
-        let body = read_body(&asked, response, TOKEN_LIMIT).await?;
+        let body = transport.read_body(&asked, response, TOKEN_LIMIT).await?;
         let answer: TokenAnswer =
             serde_json::from_slice(&body).map_err(|_| protocol("answers with no token"))?;
         let token = answer.token.filter(|token| !token.is_empty()).or(answer.access_token);

@@ -13,7 +13,8 @@ use tokio::runtime::Runtime;
 use super::auth::Auth;
 use super::credentials::{Credentials, is_docker_hub};
 use super::error::RegistryError;
-use super::options::Options;
+use super::options::{Options, PlainHttp};
+use super::patience::{Attempts, is_transient};
 use super::transport::{Request, Transport, host_of, same_origin};
 use crate::base::Events;
 use crate::image::reference::RegistryReference;
@@ -27,6 +28,7 @@ struct Inner {
     options: Arc<Options>,
     transport: Transport,
     auth: Auth,
+    events: Events,
     runtime: OnceLock<Runtime>,
 }
 
@@ -46,12 +48,13 @@ impl fmt::Debug for Client {
 }
 
 impl Client {
-    /// Makes a client; warnings go to `events`.
+    /// Makes a client; warnings go to `events`, and what is tried again. A deadline begins now.
     pub fn new(options: Options, events: Events) -> Self {
         let options = Arc::new(options);
         Self(Arc::new(Inner {
             transport: Transport::new(Arc::clone(&options)),
-            auth: Auth::new(Credentials::new(Arc::clone(&options), events)),
+            auth: Auth::new(Credentials::new(Arc::clone(&options), events.clone())),
+            events,
             options,
             runtime: OnceLock::new(),
         }))
@@ -73,19 +76,56 @@ impl Client {
         self.0.runtime.get_or_init(|| runtime).block_on(work)
     }
 
-    /// Sends a request that is none to a registry: without authorization.
-    pub(super) async fn send(&self, request: &Request<'_>) -> Result<Response, RegistryError> {
-        self.0.transport.send(request, None).await
+    pub(super) fn transport(&self) -> &Transport {
+        &self.0.transport
+    }
+
+    /// One thing that may have to be tried several times.
+    pub(super) fn attempts(&self) -> Attempts<'_> {
+        Attempts::new(&self.0.transport.limits, &self.0.events)
+    }
+
+    /// Does `work`, anew if it fails in a way that another try may mend. It is to be as good twice as once.
+    pub(super) async fn retrying<T>(
+        &self,
+        work: impl AsyncFn() -> Result<T, RegistryError>,
+    ) -> Result<T, RegistryError> {
+        let mut attempts = self.attempts();
+        loop {
+            match work().await {
+                Ok(done) => return Ok(done),
+                Err(error) => attempts.again(error).await?,
+            }
+        }
+    }
+
+    /// [`Client::block_on`] of [`Client::retrying`].
+    pub(super) fn blocking<T>(
+        &self,
+        asked: &str,
+        work: impl AsyncFn() -> Result<T, RegistryError>,
+    ) -> Result<T, RegistryError> {
+        self.block_on(asked, self.retrying(work))
+    }
+
+    /// The body of a response.
+    pub(super) async fn read_body(
+        &self,
+        asked: &str,
+        response: Response,
+        limit: u64,
+    ) -> Result<Vec<u8>, RegistryError> {
+        self.0.transport.read_body(asked, response, limit).await
     }
 
     /// Where the requests for `reference` go.
     pub(super) fn target(&self, reference: &RegistryReference) -> Result<Target, RegistryError> {
-        Target::of(reference, self.0.options.insecure)
+        Target::of(reference, &self.0.options.plain_http)
     }
 
     /// Sends `request` with the authorization that `target` wants for `scopes`. The first request
     /// carries none: whether one is needed, the 401 says. A token that is refused is fetched anew,
-    /// once. A 401 that remains is an error; any other status is the caller's.
+    /// once. A 401 that remains is an error, and so is a status that says "later"; any other is the caller's.
     pub(super) async fn request(
         &self,
         target: &Target,
@@ -111,7 +151,7 @@ impl Client {
             return self.authorised(target, request, response).await;
         }
         // Read to its end, so that the connection can be used again.
-        let _ = super::transport::read_limited(response, 64 << 10).await;
+        let _ = self.read_body(request.asked, response, 64 << 10).await;
         self.authorised(target, request, transport.send(request, value.as_ref()).await?).await
     }
 
@@ -122,7 +162,9 @@ impl Client {
         response: Response,
     ) -> Result<Response, RegistryError> {
         match response.status() {
-            StatusCode::UNAUTHORIZED => Err(self.refused(target, request.asked, response).await),
+            status if status == StatusCode::UNAUTHORIZED || is_transient(status.as_u16()) => {
+                Err(self.refused(target, request.asked, response).await)
+            }
             _ => Ok(response),
         }
     }
@@ -131,7 +173,7 @@ impl Client {
     pub(super) async fn refused(&self, target: &Target, asked: &str, response: Response) -> RegistryError {
         let ours = same_origin(response.url(), &target.base);
         let credentials = ours && self.0.auth.has_credentials(target).await;
-        RegistryError::of_response(asked, response, credentials).await
+        self.0.transport.refusal(asked, response, credentials).await
     }
 }
 
@@ -150,7 +192,7 @@ pub(super) struct Target {
 impl Target {
     /// Docker Hub's registry has another name than its images, and its official images lie in
     /// `library/`.
-    fn of(reference: &RegistryReference, insecure: bool) -> Result<Self, RegistryError> {
+    fn of(reference: &RegistryReference, plain_http: &PlainHttp) -> Result<Self, RegistryError> {
         let hub = is_docker_hub(&reference.host);
         let host = if hub { "registry-1.docker.io" } else { reference.host.as_str() };
         let repository = match hub && !reference.repository.contains('/') {
@@ -158,7 +200,7 @@ impl Target {
             false => reference.repository.clone(),
         };
         let loopback = reference.is_loopback();
-        let scheme = if loopback || insecure { "http" } else { "https" };
+        let scheme = if loopback || plain_http.covers(&reference.host) { "http" } else { "https" };
         let name = reference.name();
         let base = Url::parse(&format!("{scheme}://{host}/")).map_err(|error| RegistryError::Option {
             what: format!("`{name}`"),
@@ -193,25 +235,35 @@ impl Target {
 mod tests {
     use super::*;
 
-    fn target(text: &str, insecure: bool) -> Target {
-        Target::of(&text.parse().unwrap(), insecure).unwrap()
+    fn target(text: &str, plain_http: &PlainHttp) -> Target {
+        Target::of(&text.parse().unwrap(), plain_http).unwrap()
     }
 
     #[test]
     fn docker_hub_is_addressed_by_its_registrys_name() {
         assert_eq!(
-            target("docker.io/alpine", false).url("tags/list").as_str(),
+            target("docker.io/alpine", &PlainHttp::Loopback).url("tags/list").as_str(),
             "https://registry-1.docker.io/v2/library/alpine/tags/list"
         );
-        assert_eq!(target("docker.io/acme/x", false).repository, "acme/x");
-        assert_eq!(target("docker.io/alpine", false).name, "docker.io/alpine");
+        assert_eq!(target("docker.io/acme/x", &PlainHttp::Loopback).repository, "acme/x");
+        assert_eq!(target("docker.io/alpine", &PlainHttp::Loopback).name, "docker.io/alpine");
     }
 
     #[test]
     fn plain_http_is_spoken_to_this_machine_and_to_others_only_when_allowed() {
-        assert_eq!(target("127.0.0.1:5000/a", false).base.scheme(), "http");
-        assert_eq!(target("[::1]:5000/a", false).base.as_str(), "http://[::1]:5000/");
-        assert_eq!(target("reg.example/a", false).base.scheme(), "https");
-        assert_eq!(target("reg.example/a", true).base.scheme(), "http");
+        assert_eq!(target("127.0.0.1:5000/a", &PlainHttp::Loopback).base.scheme(), "http");
+        assert_eq!(target("[::1]:5000/a", &PlainHttp::Loopback).base.as_str(), "http://[::1]:5000/");
+        assert_eq!(target("reg.example/a", &PlainHttp::Loopback).base.scheme(), "https");
+        assert_eq!(target("reg.example/a", &PlainHttp::Everywhere).base.scheme(), "http");
+        let named = PlainHttp::Hosts(vec!["reg.example".to_owned(), "other.example:5000".to_owned()]);
+        for (host, scheme) in [
+            ("reg.example", "http"),
+            ("reg.example:8080", "http"),
+            ("other.example:5000", "http"),
+            ("other.example", "https"),
+            ("not-reg.example", "https"),
+        ] {
+            assert_eq!(target(&format!("{host}/a"), &named).base.scheme(), scheme, "{host}");
+        }
     }
 }

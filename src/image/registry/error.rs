@@ -4,13 +4,13 @@
 use std::error::Error;
 use std::fmt;
 use std::io;
+use std::time::Duration;
 
-use reqwest::StatusCode;
+use reqwest::header::{DATE, HeaderMap, HeaderName, RETRY_AFTER};
 use serde::Deserialize;
 
-use super::transport::{host_of, read_limited};
-use crate::base::Digest;
 use crate::base::fsio::FileError;
+use crate::base::{Digest, Epoch};
 
 /// A request to a registry failed. `asked` completes the sentence "cannot …".
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +30,25 @@ pub enum RegistryError {
         host: String,
         /// What the connection said, without its URL.
         source: reqwest::Error,
+    },
+    /// No byte moved for longer than is waited for.
+    #[error("cannot {asked}: `{host}` has sent and taken nothing for {seconds} s")]
+    Stalled {
+        /// What was asked.
+        asked: String,
+        /// The host that was spoken to.
+        host: String,
+        /// So long.
+        seconds: u64,
+    },
+    /// The time that was given is over.
+    #[error("cannot {asked}: the time that was given for it is over")]
+    Deadline {
+        /// What was asked.
+        asked: String,
+        /// What went wrong before, if it was to be tried again.
+        #[source]
+        last: Option<Box<RegistryError>>,
     },
     /// The registry's certificate is not trusted, or TLS failed otherwise.
     #[error("cannot {asked}: TLS with `{host}` failed")]
@@ -145,9 +164,32 @@ pub enum RegistryError {
 }
 
 impl RegistryError {
+    /// What was asked: it completes the sentence "cannot …". Nothing, where something on this machine is wrong.
+    pub fn asked(&self) -> &str {
+        match self {
+            Self::Offline { asked }
+            | Self::Network { asked, .. }
+            | Self::Stalled { asked, .. }
+            | Self::Deadline { asked, .. }
+            | Self::Tls { asked, .. }
+            | Self::NotTls { asked, .. }
+            | Self::Unauthorised { asked, .. }
+            | Self::NotFound { asked, .. }
+            | Self::Refused { asked, .. }
+            | Self::DigestMismatch { asked, .. }
+            | Self::SizeMismatch { asked, .. }
+            | Self::TooLarge { asked, .. }
+            | Self::Protocol { asked, .. }
+            | Self::Local { asked, .. } => asked,
+            Self::Option { .. } | Self::File(_) => "",
+        }
+    }
+
     /// Advice, where there is any.
     pub fn hint(&self) -> Option<String> {
         match self {
+            Self::Deadline { .. } => Some("give it more with `--deadline`".to_owned()),
+            Self::Refused { answer, host, .. } | Self::NotFound { answer, host, .. } => answer.hint(host),
             Self::Offline { .. } => Some("run it once without `--offline`, or bring a bundle".to_owned()),
             Self::Tls { host, .. } => Some(format!(
                 "name the certificate authority of `{host}` with `--tls-ca FILE`; if it speaks plain HTTP, say `--insecure`"
@@ -181,10 +223,9 @@ impl RegistryError {
         }
     }
 
-    /// The error that a response without success stands for. Reads a little of its body.
-    pub(super) async fn of_response(asked: &str, response: reqwest::Response, credentials: bool) -> Self {
-        let (asked, host) = (asked.to_owned(), host_of(response.url()));
-        let answer = Answer::read(response).await;
+    /// The error that an answer without success stands for.
+    pub(super) fn of_answer(asked: &str, host: String, answer: Answer, credentials: bool) -> Self {
+        let asked = asked.to_owned();
         match answer.status {
             401 | 403 => Self::Unauthorised { asked, host, credentials, answer },
             404 => Self::NotFound { asked, host, answer },
@@ -221,6 +262,8 @@ pub struct Answer {
     pub status: u16,
     /// `CODE: message`, as the registry worded them, without control characters.
     pub messages: Vec<String>,
+    /// How long it asks to be left alone.
+    pub retry_after: Option<Duration>,
 }
 
 /// The specification's error body, "Error Codes".
@@ -239,17 +282,11 @@ struct ErrorEntry {
 
 impl Answer {
     /// Error bodies are one or two sentences; beyond this they are pages of a proxy.
-    const BODY_LIMIT: u64 = 4 << 10;
+    pub(super) const BODY_LIMIT: u64 = 4 << 10;
     const MESSAGES: usize = 4;
     const MESSAGE_LENGTH: usize = 400;
 
-    async fn read(response: reqwest::Response) -> Self {
-        let status = response.status();
-        let body = read_limited(response, Self::BODY_LIMIT).await.ok().flatten().unwrap_or_default();
-        Self::of(status, &body)
-    }
-
-    fn of(status: StatusCode, body: &[u8]) -> Self {
+    pub(super) fn of(status: u16, headers: &HeaderMap, body: &[u8]) -> Self {
         let errors = serde_json::from_slice::<ErrorBody>(body).map(|body| body.errors).unwrap_or_default();
         let messages = errors.into_iter().take(Self::MESSAGES).map(|entry| {
             let text = match entry.message {
@@ -259,8 +296,82 @@ impl Answer {
             let printable = text.chars().map(|c| if c.is_control() { ' ' } else { c });
             printable.take(Self::MESSAGE_LENGTH).collect()
         });
-        Self { status: status.as_u16(), messages: messages.collect() }
+        Self { status, messages: messages.collect(), retry_after: retry_after(headers) }
     }
+
+    /// Whether one of these codes (distribution-spec, "Error Codes") is among what it said.
+    pub(super) fn has_code(&self, codes: &[&str]) -> bool {
+        self.messages.iter().any(|message| codes.contains(&message.split(':').next().unwrap_or_default()))
+    }
+
+    /// What helps against the codes of the specification, and against statuses that proxies answer with.
+    fn hint(&self, host: &str) -> Option<String> {
+        let hint =
+            match self.messages.iter().filter_map(|message| message.split(':').next()).find_map(of_code) {
+                Some(hint) => hint,
+                None => match self.status {
+                    404 | 405 if self.messages.is_empty() => {
+                        "is it a registry? Its answer is none of the distribution protocol"
+                    }
+                    413 => "a proxy before the registry limits the size of a request: raise its limit",
+                    429 => of_code("TOOMANYREQUESTS")?,
+                    500..=599 => "the registry itself has a problem: look at its log, or try again later",
+                    _ => return None,
+                },
+            };
+        match self.retry_after {
+            Some(wait) => Some(format!("{hint}; `{host}` asks to be left alone for {} s", wait.as_secs())),
+            None => Some(hint.to_owned()),
+        }
+    }
+}
+
+/// What helps against a code of the specification.
+fn of_code(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "BLOB_UNKNOWN" | "MANIFEST_BLOB_UNKNOWN" => {
+            "the registry lacks a part of the image: push it once more, and if that does not help, ask who runs the registry whether it lost blobs"
+        }
+        "BLOB_UPLOAD_INVALID" | "BLOB_UPLOAD_UNKNOWN" => {
+            "the registry lost the upload: behind a load balancer, all its instances must share their secret and storage"
+        }
+        "DIGEST_INVALID" | "SIZE_INVALID" => {
+            "bytes were damaged on their way, or a proxy in between changes them"
+        }
+        "MANIFEST_INVALID" => {
+            "the registry does not take such manifests: `--format docker` writes the older ones, `--compression gzip` layers that all know"
+        }
+        "MANIFEST_UNKNOWN" => "look at the tag, and at the platform: `talosmith inspect` lists what there is",
+        "NAME_INVALID" => {
+            "the registry does not allow this name: many want a project before it, as in HOST/PROJECT/NAME"
+        }
+        "NAME_UNKNOWN" => {
+            "look at the name; some registries want the repository to be made before it is pushed to"
+        }
+        "UNSUPPORTED" => "the registry cannot do this; a newer version of it may",
+        "TOOMANYREQUESTS" => "a log-in raises the limit at most registries; a mirror of your own has none",
+        _ => return None,
+    })
+}
+
+/// `Retry-After` (RFC 9110, section 10.2.3): seconds, or a date, which is held against the server's own clock.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = |name: HeaderName| headers.get(name)?.to_str().ok();
+    let asked = text(RETRY_AFTER)?.trim();
+    if let Ok(seconds) = asked.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let seconds = http_date(asked)?.saturating_sub(http_date(text(DATE)?)?);
+    Some(Duration::from_secs(seconds))
+}
+
+/// Seconds of `Wed, 21 Oct 2015 07:28:00 GMT` (RFC 9110, section 5.6.7; the older forms are not sent any more).
+fn http_date(text: &str) -> Option<u64> {
+    const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    let words: Vec<&str> = text.split(' ').collect();
+    let [_, day, month, year, time, "GMT"] = words[..] else { return None };
+    let month = (month.len() == 3).then(|| MONTHS.find(month))?.filter(|at| at % 3 == 0)? / 3 + 1;
+    Epoch::from_rfc3339(&format!("{year}-{month:02}-{day}T{time}Z")).map(Epoch::seconds)
 }
 
 impl fmt::Display for Answer {
@@ -280,10 +391,56 @@ mod tests {
     #[test]
     fn a_registrys_words_are_shortened_and_cannot_steer_a_terminal() {
         let body = br#"{"errors":[{"code":"DENIED","message":"a\u001b[2Jb"},{"code":"UNKNOWN"}]}"#;
-        let answer = Answer::of(StatusCode::FORBIDDEN, body);
+        let of = |status, body: &[u8]| Answer::of(status, &HeaderMap::new(), body);
+        let answer = of(403, body);
         assert_eq!(answer.to_string(), "(status 403; DENIED: a [2Jb; UNKNOWN)");
-        assert_eq!(Answer::of(StatusCode::BAD_GATEWAY, b"<html>").to_string(), "(status 502)");
+        assert_eq!(of(502, b"<html>").to_string(), "(status 502)");
         let long = format!(r#"{{"errors":[{{"code":"{}"}}]}}"#, "x".repeat(3000));
-        assert_eq!(Answer::of(StatusCode::FORBIDDEN, long.as_bytes()).messages[0].len(), 400);
+        assert_eq!(of(403, long.as_bytes()).messages[0].len(), 400);
+    }
+
+    #[test]
+    fn a_wait_is_told_in_seconds_or_as_a_date_by_the_servers_own_clock() {
+        let wait = |pairs: &[(HeaderName, &str)]| {
+            let pairs = pairs.iter().map(|(name, value)| (name.clone(), value.parse().unwrap()));
+            Answer::of(429, &pairs.collect(), b"").retry_after.map(|wait| wait.as_secs())
+        };
+        let date = (DATE, "Tue, 29 Feb 2028 23:59:30 GMT");
+        let at = |text| (RETRY_AFTER, text);
+        assert_eq!(wait(&[at("120")]), Some(120));
+        assert_eq!(wait(&[at("Wed, 01 Mar 2028 00:00:10 GMT"), date.clone()]), Some(40));
+        assert_eq!(wait(&[at("Mon, 28 Feb 2028 00:00:10 GMT"), date.clone()]), Some(0));
+        assert_eq!(wait(&[at("Wed, 01 Mar 2028 00:00:10 GMT")]), None);
+        for nonsense in ["-1", "soon", "Wed, 01 anF 2028 00:00:10 GMT", "Wed, 99 Mar 2028 00:00:10 GMT", ""] {
+            assert_eq!(wait(&[at(nonsense), date.clone()]), None, "{nonsense}");
+        }
+        assert_eq!(wait(&[date]), None);
+    }
+
+    #[test]
+    fn the_specifications_codes_have_advice_and_a_code_goes_before_the_status() {
+        for code in [
+            "BLOB_UNKNOWN",
+            "BLOB_UPLOAD_INVALID",
+            "BLOB_UPLOAD_UNKNOWN",
+            "DIGEST_INVALID",
+            "MANIFEST_BLOB_UNKNOWN",
+            "MANIFEST_INVALID",
+            "MANIFEST_UNKNOWN",
+            "NAME_INVALID",
+            "NAME_UNKNOWN",
+            "SIZE_INVALID",
+            "UNSUPPORTED",
+            "TOOMANYREQUESTS",
+        ] {
+            let body = format!(r#"{{"errors":[{{"code":"{code}"}}]}}"#);
+            let answer = Answer::of(500, &HeaderMap::new(), body.as_bytes());
+            assert_eq!(answer.hint("h").as_deref(), of_code(code), "{code}");
+            assert!(answer.has_code(&[code]) && !answer.has_code(&["OTHER"]));
+        }
+        let headers = HeaderMap::from_iter([(RETRY_AFTER, "7".parse().unwrap())]);
+        let hint = Answer::of(429, &headers, b"<html>").hint("reg.example").unwrap();
+        assert!(hint.ends_with("; `reg.example` asks to be left alone for 7 s"), "{hint}");
+        assert_eq!(Answer::of(400, &HeaderMap::new(), b"").hint("h"), None);
     }
 }

@@ -6,21 +6,64 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::clock::Clock;
+use super::patience::Patience;
 use crate::base::{Event, Events, Secret};
 
 /// How registries are spoken to.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// Plain HTTP to every host, not to loopback hosts only.
-    pub insecure: bool,
+    /// To whom plain HTTP is spoken beside loopback hosts.
+    pub plain_http: PlainHttp,
     /// Every use of the network is an error that names what was missing.
     pub offline: bool,
     /// A PEM file of certificate authorities that are trusted beside the system's.
     pub tls_ca: Option<PathBuf>,
+    /// What this client shows a registry that asks who it is.
+    pub tls_identity: Option<TlsIdentity>,
     /// A file of credentials that is asked before all others; it must exist.
     pub auth_file: Option<PathBuf>,
     /// See [`Environment`].
     pub environment: Environment,
+    /// What is put up with.
+    pub patience: Patience,
+    /// What waiting is measured by.
+    pub clock: Clock,
+}
+
+/// Hosts that are spoken to in plain HTTP. That loopback hosts are, goes without saying.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum PlainHttp {
+    /// No others.
+    #[default]
+    Loopback,
+    /// These, each `HOST[:PORT]`; without a port, the host whatever the port.
+    Hosts(Vec<String>),
+    /// All.
+    Everywhere,
+}
+
+impl PlainHttp {
+    /// Whether `host`, with its port if it has one, is among them.
+    pub fn covers(&self, host: &str) -> bool {
+        match self {
+            Self::Loopback => false,
+            Self::Everywhere => true,
+            Self::Hosts(hosts) => {
+                let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+                hosts.iter().any(|one| one == host || one == name)
+            }
+        }
+    }
+}
+
+/// A certificate of this client (PEM, with those that lead to an authority) and its private key (PEM).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsIdentity {
+    /// The certificates.
+    pub certificate: PathBuf,
+    /// The key.
+    pub key: PathBuf,
 }
 
 /// The environment's values. A value that is not set, or empty, is `None`.
@@ -36,8 +79,8 @@ pub struct Environment {
     pub docker_config: Option<PathBuf>,
     /// `REGISTRY_AUTH_FILE`
     pub registry_auth_file: Option<PathBuf>,
-    /// `http_proxy`; a secret, since its URL may hold a password. As in curl, the upper-case
-    /// spelling is not read: a CGI server sets it from a request's `Proxy` header.
+    /// `http_proxy`, or `HTTP_PROXY` where `REQUEST_METHOD` is not set: a CGI server sets it from a request's
+    /// `Proxy` header. A secret, since its URL may hold a password.
     pub http_proxy: Option<Secret>,
     /// `https_proxy` or `HTTPS_PROXY`
     pub https_proxy: Option<Secret>,
@@ -59,7 +102,11 @@ impl Environment {
             xdg_runtime_dir: path("XDG_RUNTIME_DIR"),
             docker_config: path("DOCKER_CONFIG"),
             registry_auth_file: path("REGISTRY_AUTH_FILE"),
-            http_proxy: text(&["http_proxy"]).map(Secret::new),
+            http_proxy: match value("REQUEST_METHOD") {
+                None => text(&["http_proxy", "HTTP_PROXY"]),
+                Some(_) => text(&["http_proxy"]),
+            }
+            .map(Secret::new),
             https_proxy: text(&["https_proxy", "HTTPS_PROXY"]).map(Secret::new),
             no_proxy: text(&["no_proxy", "NO_PROXY"]),
         }

@@ -1,16 +1,15 @@
 //! What is read from a registry: manifests, blobs, tags. Every byte is checked against its digest
 //! before it is called good.
 
-use std::io::Write;
-
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderName, LINK};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderName, LINK, RANGE};
 use reqwest::{Method, Response, StatusCode, Url};
 use serde::Deserialize;
 
+use super::blob::{Pull, Sink};
 use super::client::{Client, Target};
 use super::error::RegistryError;
 use super::options::Progress;
-use super::transport::{Request, broken, host_of, read_body, same_origin};
+use super::transport::{Request, broken, same_origin};
 use crate::base::Digest;
 use crate::image::descriptor::{Descriptor, media_type};
 use crate::image::reference::RegistryReference;
@@ -29,12 +28,12 @@ impl Client {
     pub fn resolve(&self, reference: &RegistryReference) -> Result<(Descriptor, Vec<u8>), RegistryError> {
         let asked = format!("fetch the manifest of `{reference}`");
         let target = self.target(reference)?;
-        self.block_on(&asked, async {
+        self.blocking(&asked, async || {
             let response = self.get_manifest(&target, &reference.manifest_name(), &asked).await?;
             let claimed = claimed_digest(&asked, &response)?;
             let header = content_type(&response);
             let host = target.host();
-            let bytes = read_body(&asked, response, MANIFEST_LIMIT).await?;
+            let bytes = self.read_body(&asked, response, MANIFEST_LIMIT).await?;
             for expected in [reference.digest, claimed].into_iter().flatten() {
                 check_digest(&asked, expected, &bytes)?;
             }
@@ -57,9 +56,9 @@ impl Client {
         let Descriptor { digest, size, .. } = descriptor;
         let asked = format!("fetch the manifest `{digest}` of `{}`", repository.name());
         let target = self.target(repository)?;
-        self.block_on(&asked, async {
+        self.blocking(&asked, async || {
             let response = self.get_manifest(&target, &digest.to_string(), &asked).await?;
-            let bytes = read_body(&asked, response, MANIFEST_LIMIT).await?;
+            let bytes = self.read_body(&asked, response, MANIFEST_LIMIT).await?;
             let found = bytes.len() as u64;
             if found != *size {
                 return Err(RegistryError::SizeMismatch {
@@ -74,7 +73,7 @@ impl Client {
         })
     }
 
-    /// Whether the repository has the manifest. A registry that does not answer `HEAD` has not.
+    /// Whether the repository has the manifest.
     pub fn has_manifest(
         &self,
         repository: &RegistryReference,
@@ -86,7 +85,7 @@ impl Client {
         self.block_on(&asked, self.has(&target, &tail, &[target.pull_scope()], &asked))
     }
 
-    /// Whether the repository has the blob. A registry that does not answer `HEAD` has not.
+    /// Whether the repository has the blob.
     pub fn has_blob(
         &self,
         repository: &RegistryReference,
@@ -98,33 +97,25 @@ impl Client {
         self.block_on(&asked, self.has(&target, &tail, &[target.pull_scope()], &asked))
     }
 
-    /// Streams a blob into `into`, checking its size and digest on the way. Only after `Ok` may the
-    /// caller believe, and name, what was written.
+    /// Streams a blob into `into`, checking its size and digest on the way. A connection that breaks is taken up where
+    /// it broke. Only after `Ok` may the caller believe, and name, what was written.
     pub fn pull_blob(
         &self,
         repository: &RegistryReference,
         descriptor: &Descriptor,
-        into: &mut dyn Write,
+        into: &mut dyn Sink,
         progress: &Progress,
     ) -> Result<(), RegistryError> {
         let asked = format!("pull the blob `{}` of `{}`", descriptor.digest, repository.name());
         let target = self.target(repository)?;
-        self.block_on(&asked, async {
-            let url = target.url(&format!("blobs/{}", descriptor.digest));
-            let request = Request::new(Method::GET, url, &asked);
-            let response = self.request(&target, &[target.pull_scope()], &request).await?;
-            if response.status() != StatusCode::OK {
-                return Err(self.refused(&target, &asked, response).await);
-            }
-            receive(&asked, response, descriptor, into, progress).await
-        })
+        self.block_on(&asked, Pull::new(self, &target, descriptor, &asked, progress).run(into))
     }
 
     /// The repository's tags, in the registry's order.
     pub fn tags(&self, repository: &RegistryReference) -> Result<Vec<String>, RegistryError> {
         let asked = format!("list the tags of `{}`", repository.name());
         let target = self.target(repository)?;
-        self.block_on(&asked, async {
+        self.blocking(&asked, async || {
             let mut url = target.url("tags/list");
             url.set_query(Some("n=1000"));
             let mut tags = Vec::new();
@@ -136,7 +127,7 @@ impl Client {
                 }
                 let next = next_page(&asked, &target, &response)?;
                 let no_list = broken(&asked, &response, "answers with no list of tags");
-                let body = read_body(&asked, response, MANIFEST_LIMIT).await?;
+                let body = self.read_body(&asked, response, MANIFEST_LIMIT).await?;
                 let page: TagList = serde_json::from_slice(&body).map_err(|_| no_list)?;
                 tags.extend(page.tags.unwrap_or_default());
                 match next {
@@ -164,6 +155,7 @@ impl Client {
         }
     }
 
+    /// Asks by `HEAD`, and of a registry that has none by `GET`, for one byte.
     pub(super) async fn has(
         &self,
         target: &Target,
@@ -171,13 +163,22 @@ impl Client {
         scopes: &[String],
         asked: &str,
     ) -> Result<bool, RegistryError> {
-        let request = Request::new(Method::HEAD, target.url(tail), asked).header(ACCEPT, &accepted());
-        let response = self.request(target, scopes, &request).await?;
-        match response.status() {
-            StatusCode::OK => Ok(true),
-            StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => Ok(false),
-            _ => Err(self.refused(target, asked, response).await),
-        }
+        self.retrying(async || {
+            let request = |method| Request::new(method, target.url(tail), asked).header(ACCEPT, &accepted());
+            let mut response = self.request(target, scopes, &request(Method::HEAD)).await?;
+            if matches!(response.status(), StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED) {
+                let one = request(Method::GET).header(RANGE, "bytes=0-0");
+                response = self.request(target, scopes, &one).await?;
+            }
+            match response.status() {
+                StatusCode::OK | StatusCode::PARTIAL_CONTENT => Ok(true),
+                // Nothing of an empty blob can be had, but it is there.
+                StatusCode::RANGE_NOT_SATISFIABLE => Ok(true),
+                StatusCode::NOT_FOUND => Ok(false),
+                _ => Err(self.refused(target, asked, response).await),
+            }
+        })
+        .await
     }
 }
 
@@ -188,48 +189,13 @@ fn accepted() -> String {
     format!("{OCI_INDEX}, {OCI_MANIFEST}, {DOCKER_INDEX}, {DOCKER_MANIFEST}, */*;q=0.1")
 }
 
-async fn receive(
-    asked: &str,
-    mut response: Response,
-    descriptor: &Descriptor,
-    into: &mut dyn Write,
-    progress: &Progress,
-) -> Result<(), RegistryError> {
-    let expected = descriptor.size;
-    let mismatch =
-        |found, more| RegistryError::SizeMismatch { asked: asked.to_owned(), expected, found, more };
-    if let Some(announced) = response.content_length().filter(|announced| *announced != expected) {
-        return Err(mismatch(announced, false));
-    }
-    let host = host_of(response.url());
-    let mut hasher = descriptor.digest.hasher();
-    let mut got = 0;
-    loop {
-        let chunk = response.chunk().await;
-        let chunk = chunk.map_err(|error| RegistryError::of_transport(asked, host.clone(), error))?;
-        let Some(chunk) = chunk else { break };
-        got += chunk.len() as u64;
-        if got > expected {
-            return Err(mismatch(got, true));
-        }
-        hasher.update(&chunk);
-        let written = into.write_all(&chunk);
-        written.map_err(|source| RegistryError::Local { asked: asked.to_owned(), source })?;
-        progress.advance(chunk.len() as u64);
-    }
-    if got != expected {
-        return Err(mismatch(got, false));
-    }
-    same_digest(asked, descriptor.digest, hasher.finish())
-}
-
 pub(super) fn check_digest(asked: &str, expected: Digest, bytes: &[u8]) -> Result<(), RegistryError> {
     let mut hasher = expected.hasher();
     hasher.update(bytes);
     same_digest(asked, expected, hasher.finish())
 }
 
-fn same_digest(asked: &str, expected: Digest, found: Digest) -> Result<(), RegistryError> {
+pub(super) fn same_digest(asked: &str, expected: Digest, found: Digest) -> Result<(), RegistryError> {
     match expected == found {
         true => Ok(()),
         false => Err(RegistryError::digest_mismatch(asked, expected, found)),

@@ -3,13 +3,14 @@
 
 use bytes::Bytes;
 use reqwest::header::CONTENT_TYPE;
-use reqwest::{Method, Response, StatusCode, Url};
+use reqwest::{Method, Response, StatusCode};
 
 use super::client::{Client, Target};
 use super::error::RegistryError;
 use super::options::Progress;
 use super::pull::{check_digest, claimed_digest};
-use super::transport::{Body, Request, broken, location, same_origin};
+use super::session::{Session, Uploading};
+use super::transport::{Body, Request, same_origin};
 use super::upload::Upload;
 use crate::base::{Content, Digest};
 use crate::image::descriptor::Descriptor;
@@ -29,8 +30,7 @@ pub enum Pushed {
 /// What opening an upload came to.
 enum Opened {
     Mounted,
-    /// The URL that takes the bytes.
-    Session(Url),
+    Session(Session),
 }
 
 impl Client {
@@ -63,9 +63,9 @@ impl Client {
         self.block_on(&asked, async {
             match self.open_mount(&target, descriptor, &source, &asked).await? {
                 Some(Opened::Mounted) => Ok(true),
-                Some(Opened::Session(url)) => {
+                Some(Opened::Session(session)) => {
                     // Politeness only: the registry drops sessions that nobody continues.
-                    let cancel = Request::new(Method::DELETE, url, &asked);
+                    let cancel = Request::new(Method::DELETE, session.url(), &asked);
                     let _ = self.request(&target, &[target.push_scope()], &cancel).await;
                     Ok(false)
                 }
@@ -87,12 +87,13 @@ impl Client {
         let target = self.target(reference)?;
         let asked = format!("push the manifest `{name}` to `{}`", target.name);
         check_digest(&asked, digest, bytes)?;
-        self.block_on(&asked, async {
-            let body = Body::Bytes("application/octet-stream", Bytes::copy_from_slice(bytes));
+        let bytes = Bytes::copy_from_slice(bytes);
+        self.blocking(&asked, async || {
+            let body = Body::Bytes("application/octet-stream", bytes.clone());
             let url = target.url(&format!("manifests/{name}"));
             let request = Request::new(Method::PUT, url, &asked).header(CONTENT_TYPE, media_type).body(body);
             let response = self.request(&target, &[target.push_scope()], &request).await?;
-            self.stored(&target, digest, &asked, response).await?;
+            stored(self, &target, digest, &asked, response).await?;
             Ok(digest)
         })
     }
@@ -120,17 +121,13 @@ impl Client {
             Some(source) => self.open_mount(target, descriptor, &source, &asked).await?,
             None => None,
         };
-        let mut url = match opened {
+        let session = match opened {
             Some(Opened::Mounted) => return Ok(Pushed::Mounted),
-            Some(Opened::Session(url)) => url,
-            None => self.open_upload(target, &asked).await?,
+            Some(Opened::Session(session)) => Some(session),
+            None => None,
         };
-        url.query_pairs_mut().append_pair("digest", &digest.to_string());
         let upload = Upload::new(content, digest, progress);
-        let mut request = Request::new(Method::PUT, url, &asked).body(Body::Content(&upload));
-        request.idempotent = false; // a session that took a part of the bytes does not take them again
-        let response = self.request(target, &scopes, &request).await?;
-        self.stored(target, digest, &asked, response).await?;
+        Uploading::new(self, target, &upload, &asked).run(session).await?;
         Ok(Pushed::Uploaded)
     }
 
@@ -178,7 +175,8 @@ impl Client {
             .append_pair("from", &source.repository);
         let mut scopes = [target.push_scope(), source.pull_scope()];
         scopes.sort();
-        let response = match self.request(target, &scopes, &Request::new(Method::POST, url, asked)).await {
+        let request = Request::new(Method::POST, url, asked);
+        let response = match self.retrying(async || self.request(target, &scopes, &request).await).await {
             Ok(response) => response,
             Err(
                 RegistryError::Unauthorised { .. }
@@ -191,42 +189,41 @@ impl Client {
         };
         match response.status() {
             StatusCode::CREATED => Ok(Some(Opened::Mounted)),
-            StatusCode::ACCEPTED => Ok(Some(Opened::Session(session(asked, &response)?))),
+            StatusCode::ACCEPTED => Ok(Some(Opened::Session(Session::of(asked, &response)?))),
             _ => Ok(None),
         }
     }
 
-    async fn open_upload(&self, target: &Target, asked: &str) -> Result<Url, RegistryError> {
-        let request = Request::new(Method::POST, target.url("blobs/uploads/"), asked);
-        let response = self.request(target, &[target.push_scope()], &request).await?;
-        match response.status() {
-            StatusCode::ACCEPTED => session(asked, &response),
-            _ => Err(self.refused(target, asked, response).await),
-        }
-    }
-
-    /// Checks the answer to a PUT. `Location` is not needed; a digest, if sent, must be ours.
-    async fn stored(
-        &self,
-        target: &Target,
-        expected: Digest,
-        asked: &str,
-        response: Response,
-    ) -> Result<(), RegistryError> {
-        if !response.status().is_success() {
-            return Err(self.refused(target, asked, response).await);
-        }
-        match claimed_digest(asked, &response)? {
-            // Another algorithm's digest of the same bytes is no contradiction.
-            Some(found) if found != expected && found.algorithm() == expected.algorithm() => {
-                Err(RegistryError::digest_mismatch(asked, expected, found))
+    /// Opens a session. One that is opened in vain is dropped by the registry.
+    pub(super) async fn open_upload(&self, target: &Target, asked: &str) -> Result<Session, RegistryError> {
+        self.retrying(async || {
+            let request = Request::new(Method::POST, target.url("blobs/uploads/"), asked);
+            let response = self.request(target, &[target.push_scope()], &request).await?;
+            match response.status() {
+                StatusCode::ACCEPTED => Session::of(asked, &response),
+                _ => Err(self.refused(target, asked, response).await),
             }
-            _ => Ok(()),
-        }
+        })
+        .await
     }
 }
 
-/// The URL of the upload session that a response opened.
-fn session(asked: &str, response: &Response) -> Result<Url, RegistryError> {
-    location(asked, response)?.ok_or_else(|| broken(asked, response, "opens an upload without a `Location`"))
+/// Checks the answer to a PUT. `Location` is not needed; a digest, if sent, must be ours.
+pub(super) async fn stored(
+    client: &Client,
+    target: &Target,
+    expected: Digest,
+    asked: &str,
+    response: Response,
+) -> Result<(), RegistryError> {
+    if !response.status().is_success() {
+        return Err(client.refused(target, asked, response).await);
+    }
+    match claimed_digest(asked, &response)? {
+        // Another algorithm's digest of the same bytes is no contradiction.
+        Some(found) if found != expected && found.algorithm() == expected.algorithm() => {
+            Err(RegistryError::digest_mismatch(asked, expected, found))
+        }
+        _ => Ok(()),
+    }
 }

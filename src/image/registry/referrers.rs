@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::client::Client;
 use super::error::RegistryError;
-use super::transport::{Request, broken, read_body};
+use super::transport::{Request, broken};
 use crate::base::Digest;
 use crate::image::descriptor::{Descriptor, media_type};
 use crate::image::reference::RegistryReference;
@@ -36,15 +36,15 @@ impl Client {
             // "Unavailable Referrers API": the tag is the digest with a `-`.
             format!("manifests/{}-{}", digest.algorithm(), digest.hex()),
         ];
-        self.block_on(&asked, async {
-            for place in places {
-                let request = Request::new(Method::GET, target.url(&place), &asked);
+        self.blocking(&asked, async || {
+            for place in &places {
+                let request = Request::new(Method::GET, target.url(place), &asked);
                 let request = request.header(ACCEPT, media_type::OCI_INDEX);
                 let response = self.request(&target, &[target.pull_scope()], &request).await?;
                 match response.status() {
                     StatusCode::OK => {
                         let no_list = broken(&asked, &response, "answers with no list of referrers");
-                        let body = read_body(&asked, response, LIST_LIMIT).await?;
+                        let body = self.read_body(&asked, response, LIST_LIMIT).await?;
                         let list: List = serde_json::from_slice(&body).map_err(|_| no_list)?;
                         return Ok(list.manifests);
                     }

@@ -1,7 +1,7 @@
-//! The one way out: every request of this folder, to registries and token servers alike, goes
-//! through [`Transport::send`]. Offline, proxies, TLS roots and redirects are settled here; it is
-//! also where retries, backoff and stall timeouts belong.
+//! The one way out: every request of this folder, to registries and token servers alike, goes through
+//! [`Transport::send`]. Offline, proxies, TLS, redirects, and how long nothing may move are settled here.
 
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -10,11 +10,12 @@ use reqwest::header::{
     AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION,
 };
 use reqwest::{Method, Response, StatusCode, Url};
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use super::error::RegistryError;
-use super::options::{Environment, Options};
+use super::error::{Answer, RegistryError};
+use super::options::{Environment, Options, TlsIdentity};
+use super::patience::{Limits, Moved};
 use super::upload::Upload;
 use crate::base::{Secret, fsio};
 
@@ -22,6 +23,8 @@ use crate::base::{Secret, fsio};
 const MAX_REDIRECTS: usize = 5;
 /// Long enough for a slow link's handshake, short enough to notice a host that is not there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+/// Bytes a second that a slow registry looks at before it answers.
+const COMMIT_RATE: u64 = 4 << 20;
 /// Bundles of every public authority have about 250 kB.
 const CA_FILE_LIMIT: u64 = 4 << 20;
 /// Hosts that no proxy is asked for: what is on this machine, a proxy elsewhere cannot reach.
@@ -35,22 +38,20 @@ pub(super) struct Request<'a> {
     pub(super) url: Url,
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
     pub(super) body: Body<'a>,
-    /// Whether sending it twice is as good as once. Nothing is retried yet; what will be, asks this.
-    pub(super) idempotent: bool,
 }
 
 /// The body of a request.
 pub(super) enum Body<'a> {
     None,
     Bytes(&'static str, Bytes),
-    Content(&'a Upload),
+    /// Bytes of a content, from the first on, up to the second.
+    Content(&'a Upload, u64, u64),
 }
 
 impl<'a> Request<'a> {
     /// A request without a body.
     pub(super) fn new(method: Method, url: Url, asked: &'a str) -> Self {
-        let idempotent = method != Method::POST;
-        Self { asked, method, url, headers: Vec::new(), body: Body::None, idempotent }
+        Self { asked, method, url, headers: Vec::new(), body: Body::None }
     }
 
     /// The same with one more header; a value that is no header value is left out.
@@ -69,13 +70,15 @@ impl<'a> Request<'a> {
 /// so that a machine without any can speak to its own registry.
 pub(super) struct Transport {
     options: Arc<Options>,
+    pub(super) limits: Limits,
     plain: OnceLock<reqwest::Client>,
     tls: OnceLock<reqwest::Client>,
 }
 
 impl Transport {
     pub(super) fn new(options: Arc<Options>) -> Self {
-        Self { options, plain: OnceLock::new(), tls: OnceLock::new() }
+        let limits = Limits::new(options.clock.clone(), options.patience);
+        Self { options, limits, plain: OnceLock::new(), tls: OnceLock::new() }
     }
 
     /// Sends `request` and follows redirects. `authorization` goes to the request's own origin and
@@ -123,20 +126,54 @@ impl Transport {
                 headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static(media_type));
                 wire = wire.body(bytes.clone());
             }
-            Body::Content(upload) => {
-                headers.insert(CONTENT_LENGTH, HeaderValue::from(upload.len()));
+            Body::Content(upload, from, to) => {
+                headers.insert(CONTENT_LENGTH, HeaderValue::from(to - from));
                 headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-                wire = wire.body(upload.open());
+                wire = wire.body(upload.open(*from, *to));
             }
         }
-        wire.headers(headers).send().await.map_err(|error| {
-            // What broke the body here is the cause; that the connection broke is its effect.
-            let fault = match &request.body {
-                Body::Content(upload) => upload.fault(request.asked),
-                Body::None | Body::Bytes(..) => None,
-            };
-            fault.unwrap_or_else(|| RegistryError::of_transport(request.asked, host_of(url), error))
-        })
+        let (moved, grace) = match &request.body {
+            // A registry may look at all it got, or send it on, before it answers.
+            Body::Content(upload, from, to) => {
+                (upload.moved(), Duration::from_secs((to - from) / COMMIT_RATE))
+            }
+            Body::None | Body::Bytes(..) => (Moved::default(), Duration::ZERO),
+        };
+        let sent = self.limits.watch(&moved, grace, wire.headers(headers).send()).await;
+        // What broke the body here is the cause; that the connection broke is its effect.
+        if let (Ok(Err(_)) | Err(_), Body::Content(upload, ..)) = (&sent, &request.body)
+            && let Some(fault) = upload.fault(request.asked)
+        {
+            return Err(fault);
+        }
+        sent.map_err(|stop| stop.error(request.asked, host_of(url)))?
+            .map_err(|error| RegistryError::of_transport(request.asked, host_of(url), error))
+    }
+
+    /// The body of a response.
+    pub(super) async fn read_body(
+        &self,
+        asked: &str,
+        response: Response,
+        limit: u64,
+    ) -> Result<Vec<u8>, RegistryError> {
+        let host = host_of(response.url());
+        let moved = Moved::default();
+        match self.limits.watch(&moved, Duration::ZERO, read_limited(response, limit, &moved)).await {
+            Ok(Ok(Some(bytes))) => Ok(bytes),
+            Ok(Ok(None)) => Err(RegistryError::TooLarge { asked: asked.to_owned(), limit }),
+            Ok(Err(error)) => Err(RegistryError::of_transport(asked, host, error)),
+            Err(stop) => Err(stop.error(asked, host)),
+        }
+    }
+
+    /// The error that a response without success stands for. Reads a little of its body, which also lets the
+    /// connection be used again; one that does not come is none.
+    pub(super) async fn refusal(&self, asked: &str, response: Response, credentials: bool) -> RegistryError {
+        let (host, status) = (host_of(response.url()), response.status().as_u16());
+        let headers = response.headers().clone();
+        let body = self.read_body(asked, response, Answer::BODY_LIMIT).await.unwrap_or_default();
+        RegistryError::of_answer(asked, host, Answer::of(status, &headers, &body), credentials)
     }
 
     fn client(&self, tls: bool) -> Result<&reqwest::Client, RegistryError> {
@@ -145,7 +182,8 @@ impl Transport {
             return Ok(client);
         }
         let roots = if tls { roots(&self.options)? } else { rustls::RootCertStore::empty() };
-        let client = build(roots, &self.options.environment)?;
+        let identity = if tls { identity(&self.options)? } else { None };
+        let client = build(roots, identity, &self.options.environment)?;
         Ok(cell.get_or_init(|| client)) // of two threads that race, one throws its client away
     }
 }
@@ -156,32 +194,65 @@ fn roots(options: &Options) -> Result<rustls::RootCertStore, RegistryError> {
     let mut roots = rustls::RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if let Some(path) = &options.tls_ca {
-        let unusable = |why: String| RegistryError::Option { what: format!("`{}`", path.display()), why };
-        let pem = fsio::read(path, CA_FILE_LIMIT)?;
-        let certificates = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
-        let certificates = certificates.map_err(|_| unusable("it is no PEM file".to_owned()))?;
-        if certificates.is_empty() {
-            return Err(unusable("it holds no certificate in PEM form".to_owned()));
-        }
-        for certificate in certificates {
-            roots.add(certificate).map_err(|error| unusable(error.to_string()))?;
+        for certificate in certificates(path)? {
+            roots.add(certificate).map_err(|error| unusable(path, error.to_string()))?;
         }
     }
     Ok(roots)
 }
 
-fn build(roots: rustls::RootCertStore, environment: &Environment) -> Result<reqwest::Client, RegistryError> {
+fn unusable(path: &Path, why: impl Into<String>) -> RegistryError {
+    RegistryError::Option { what: format!("`{}`", path.display()), why: why.into() }
+}
+
+/// The certificates of a PEM file, at least one.
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, RegistryError> {
+    let pem = fsio::read(path, CA_FILE_LIMIT)?;
+    let certificates = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
+    let certificates = certificates.map_err(|_| unusable(path, "it is no PEM file"))?;
+    match certificates.is_empty() {
+        true => Err(unusable(path, "it holds no certificate in PEM form")),
+        false => Ok(certificates),
+    }
+}
+
+/// What this client shows a registry that asks who it is.
+fn identity(options: &Options) -> Result<Option<Identity>, RegistryError> {
+    let Some(TlsIdentity { certificate, key }) = &options.tls_identity else { return Ok(None) };
+    let chain = certificates(certificate)?;
+    let pem = fsio::read(key, CA_FILE_LIMIT)?;
+    // The parser's own words could quote the file.
+    let key = PrivateKeyDer::from_pem_slice(&pem)
+        .map_err(|_| unusable(key, "it holds no private key in PEM form (one that is not encrypted)"))?;
+    Ok(Some((chain, key)))
+}
+
+type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
+fn build(
+    roots: rustls::RootCertStore,
+    identity: Option<Identity>,
+    environment: &Environment,
+) -> Result<reqwest::Client, RegistryError> {
     let unusable = |error: &dyn std::fmt::Display| RegistryError::Option {
         what: "the HTTP client".to_owned(),
         why: error.to_string(),
     };
     // The provider is named, not taken from the process: a library installs nothing globally.
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut tls = rustls::ClientConfig::builder_with_provider(provider)
+    let tls = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| unusable(&error))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+        .with_root_certificates(roots);
+    let mut tls = match identity {
+        None => tls.with_no_client_auth(),
+        Some((chain, key)) => {
+            tls.with_client_auth_cert(chain, key).map_err(|error| RegistryError::Option {
+                what: "the client's certificate".to_owned(),
+                why: format!("with its key: {error}"),
+            })?
+        }
+    };
     tls.alpn_protocols = vec![b"http/1.1".to_vec()];
     let mut builder = reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
@@ -273,23 +344,14 @@ pub(super) fn host_of(url: &Url) -> String {
 }
 
 /// The body of a response, or `None` if it has more than `limit` bytes.
-pub(super) async fn read_limited(mut response: Response, limit: u64) -> reqwest::Result<Option<Vec<u8>>> {
+async fn read_limited(mut response: Response, limit: u64, moved: &Moved) -> reqwest::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
     while let Some(chunk) = response.chunk().await? {
+        moved.add(chunk.len());
         if bytes.len() as u64 + chunk.len() as u64 > limit {
             return Ok(None);
         }
         bytes.extend_from_slice(&chunk);
     }
     Ok(Some(bytes))
-}
-
-/// [`read_limited`] with its failures as errors.
-pub(super) async fn read_body(asked: &str, response: Response, limit: u64) -> Result<Vec<u8>, RegistryError> {
-    let host = host_of(response.url());
-    match read_limited(response, limit).await {
-        Ok(Some(bytes)) => Ok(bytes),
-        Ok(None) => Err(RegistryError::TooLarge { asked: asked.to_owned(), limit }),
-        Err(error) => Err(RegistryError::of_transport(asked, host, error)),
-    }
 }

@@ -2,7 +2,8 @@
 //! buffers that go round. Memory is constant, disk and network overlap, and the last bytes leave
 //! only once the digest of all is known to be right, so that no registry gets a whole wrong blob.
 
-use std::io::Read;
+use std::io::{self, Read};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 
 use bytes::Bytes;
@@ -10,7 +11,8 @@ use futures_util::stream;
 
 use super::error::RegistryError;
 use super::options::Progress;
-use crate::base::{Content, Digest};
+use super::patience::Moved;
+use crate::base::{Content, Digest, Hasher};
 
 /// Large enough that a read costs little beside hashing what it read; see [`BUFFERS`].
 const BUFFER: usize = 256 << 10;
@@ -19,10 +21,20 @@ const BUFFERS: usize = 3;
 
 /// What is uploaded; every sending opens it anew.
 pub(super) struct Upload {
+    source: Source,
+    fault: Arc<Mutex<Option<Fault>>>,
+    broken: Arc<AtomicBool>,
+}
+
+/// What a [`Reader`] reads.
+#[derive(Clone)]
+struct Source {
     content: Content,
     digest: Digest,
     progress: Progress,
-    fault: Arc<Mutex<Option<Fault>>>,
+    moved: Moved,
+    /// How far the bytes are hashed, and what of: an upload in parts hashes each byte once.
+    hashed: Arc<Mutex<(u64, Hasher)>>,
 }
 
 /// Why a body broke off.
@@ -36,25 +48,43 @@ enum Fault {
 
 impl Upload {
     pub(super) fn new(content: &Content, digest: Digest, progress: &Progress) -> Self {
+        let hashed = Arc::new(Mutex::new((0, digest.hasher())));
         let (content, progress) = (content.clone(), progress.clone());
-        Self { content, digest, progress, fault: Arc::default() }
+        let source = Source { content, digest, progress, moved: Moved::default(), hashed };
+        Self { source, fault: Arc::default(), broken: Arc::default() }
     }
 
-    /// Bytes that the body will have.
+    /// Bytes of the whole.
     pub(super) fn len(&self) -> u64 {
-        self.content.len()
+        self.source.content.len()
     }
 
-    /// A new body. Called within the runtime, whose blocking threads do the reading.
-    pub(super) fn open(&self) -> reqwest::Body {
+    pub(super) fn digest(&self) -> Digest {
+        self.source.digest
+    }
+
+    /// Bytes that were given to the connection.
+    pub(super) fn moved(&self) -> Moved {
+        self.source.moved.clone()
+    }
+
+    /// Whether the fault was on this side, so that no other try can mend it.
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::Relaxed)
+    }
+
+    /// A body with the bytes from `from` up to `to`. Called within the runtime, whose blocking threads do the reading.
+    pub(super) fn open(&self, from: u64, to: u64) -> reqwest::Body {
         let (filled, receiver) = tokio::sync::mpsc::channel(BUFFERS);
-        let reader = Reader {
-            content: self.content.clone(),
-            digest: self.digest,
-            progress: self.progress.clone(),
-            fault: Arc::clone(&self.fault),
-        };
-        tokio::task::spawn_blocking(move || reader.run(&filled));
+        let (source, fault, broken) =
+            (self.source.clone(), Arc::clone(&self.fault), Arc::clone(&self.broken));
+        tokio::task::spawn_blocking(move || {
+            if let Err(found) = source.send(from, to, &filled) {
+                *lock(&fault) = Some(found);
+                broken.store(true, Ordering::Relaxed);
+                let _ = filled.blocking_send(Err(Broken)); // nobody listens any more: the request is gone
+            }
+        });
         reqwest::Body::wrap_stream(stream::unfold(receiver, |mut receiver| async {
             receiver.recv().await.map(|item: Result<Bytes, Broken>| (item, receiver))
         }))
@@ -65,7 +95,7 @@ impl Upload {
         let asked = asked.to_owned();
         lock(&self.fault).take().map(|fault| match fault {
             Fault::Read(source) => RegistryError::Local { asked, source },
-            Fault::Digest(found) => RegistryError::digest_mismatch(&asked, self.digest, *found),
+            Fault::Digest(found) => RegistryError::digest_mismatch(&asked, self.source.digest, *found),
         })
     }
 }
@@ -75,46 +105,47 @@ impl Upload {
 #[error("the body broke off")]
 struct Broken;
 
-struct Reader {
-    content: Content,
-    digest: Digest,
-    progress: Progress,
-    fault: Arc<Mutex<Option<Fault>>>,
-}
-
-impl Reader {
-    fn run(self, filled: &tokio::sync::mpsc::Sender<Result<Bytes, Broken>>) {
-        if let Err(fault) = self.read(filled) {
-            *lock(&self.fault) = Some(fault);
-            let _ = filled.blocking_send(Err(Broken)); // nobody listens any more: the request is gone
+impl Source {
+    /// Sends the bytes from `from` up to `to`. Those before are read too, unless they are hashed already: the last
+    /// bytes of the whole leave only once its digest is known to be right.
+    fn send(
+        &self,
+        from: u64,
+        to: u64,
+        filled: &tokio::sync::mpsc::Sender<Result<Bytes, Broken>>,
+    ) -> Result<(), Fault> {
+        let (mut at, mut hasher) = lock(&self.hashed).clone();
+        if at > from {
+            (at, hasher) = (0, self.digest.hasher());
         }
-    }
-
-    fn read(&self, filled: &tokio::sync::mpsc::Sender<Result<Bytes, Broken>>) -> Result<(), Fault> {
-        let mut reader = self.content.open()?;
-        let mut hasher = self.digest.hasher();
-        let mut left = self.content.len();
-        let size = usize::try_from(left).unwrap_or(BUFFER).clamp(1, BUFFER);
+        let len = self.content.len();
+        let rest = self.content.slice(at, len.saturating_sub(at));
+        let mut reader = rest.ok_or(io::ErrorKind::UnexpectedEof).map_err(io::Error::from)?.open()?;
         let (home, free) = mpsc::channel();
         for _ in 0..BUFFERS {
             let _ = home.send(Vec::new()); // `free` is in scope, so this cannot fail
         }
-        while left > 0 {
+        while at < to {
             let Ok(mut buffer) = free.recv() else { return Ok(()) };
-            buffer.resize(usize::try_from(left).unwrap_or(size).min(size), 0);
+            let until = if at < from { from } else { to };
+            buffer.resize(usize::try_from(until - at).unwrap_or(BUFFER).min(BUFFER), 0);
             reader.read_exact(&mut buffer)?;
             hasher.update(&buffer);
-            left -= buffer.len() as u64;
-            if left == 0 {
+            at += buffer.len() as u64;
+            if at == len {
                 self.check(hasher.clone().finish())?;
             }
-            let bytes = buffer.len() as u64;
-            let lent = Bytes::from_owner(Lent { buffer, home: home.clone() });
-            if filled.blocking_send(Ok(lent)).is_err() {
+            let lent = Lent { buffer, home: home.clone(), moved: self.moved.clone() };
+            if at <= from {
+                continue; // the registry has it
+            }
+            let bytes = lent.buffer.len() as u64;
+            if filled.blocking_send(Ok(Bytes::from_owner(lent))).is_err() {
                 return Ok(()); // the request is gone
             }
             self.progress.advance(bytes);
         }
+        *lock(&self.hashed) = (at, hasher);
         Ok(())
     }
 
@@ -127,6 +158,7 @@ impl Reader {
 struct Lent {
     buffer: Vec<u8>,
     home: mpsc::Sender<Vec<u8>>,
+    moved: Moved,
 }
 
 impl AsRef<[u8]> for Lent {
@@ -137,6 +169,7 @@ impl AsRef<[u8]> for Lent {
 
 impl Drop for Lent {
     fn drop(&mut self) {
+        self.moved.add(self.buffer.len());
         let _ = self.home.send(std::mem::take(&mut self.buffer)); // the reader may have ended
     }
 }

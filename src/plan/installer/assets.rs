@@ -155,10 +155,13 @@ fn no_assets(
     }
     let has = |other: &Architecture| files.tree.get(&Asset::Initramfs.path(*other)).is_some();
     let others: Vec<&str> = Architecture::ALL.iter().filter(|other| has(other)).map(|own| own.go()).collect();
-    Ok(Problem::new(format!("`{reference}` has no boot assets for {architecture}"))
+    Ok(other_architectures(reference, architecture, &others).into())
+}
+
+fn other_architectures(what: &str, wanted: Architecture, others: &[&str]) -> Problem {
+    Problem::new(format!("`{what}` has no boot assets for {wanted}"))
         .detail(format!("it has those for {}", others.join(", ")))
         .hint("a self-built imager often has one architecture; the released ones have both")
-        .into())
 }
 
 /// The assets of a folder: directly in it, or below `usr/install/<arch>/`.
@@ -177,6 +180,11 @@ fn in_folder(
         }
     }
     if found.is_empty() {
+        let there = |other: &&Architecture| path.join(Asset::Initramfs.path(**other)).is_file();
+        let others: Vec<&str> = Architecture::ALL.iter().filter(there).map(|own| own.go()).collect();
+        if !others.is_empty() {
+            return Err(other_architectures(&path.display().to_string(), architecture, &others).into());
+        }
         return Err(Problem::new(format!("there are no boot assets in `{}`", path.display()))
             .detail("looked for: vmlinuz, initramfs.xz, systemd-stub.efi, systemd-boot.efi")
             .detail(format!("in it, and in `{}` below it", folder(architecture)))

@@ -1,0 +1,230 @@
+//! An upload session (distribution-spec, "Pushing blobs"): opened, filled, taken up where it broke, begun anew where
+//! that cannot be.
+//!
+//! All bytes go in one request as long as nothing is in the way: one answer to wait for, and every registry takes it.
+//! After a fault the registry is asked how far it is, and gets the rest in a request of its own. What a proxy finds too
+//! large goes in smaller requests. A registry that keeps nothing of a broken request, or takes no parts, gets all anew.
+
+use reqwest::header::{CONTENT_RANGE, HeaderName, RANGE};
+use reqwest::{Method, Response, StatusCode, Url};
+
+use super::client::{Client, Target};
+use super::error::RegistryError;
+use super::push::stored;
+use super::transport::{Body, Request, broken, location};
+use super::upload::Upload;
+
+/// The least bytes of a part that is not the last, as a registry wants it.
+const CHUNK_MIN_LENGTH: HeaderName = HeaderName::from_static("oci-chunk-min-length");
+/// The first try for requests that are small enough; Cloudflare allows 100 MB, others 64 MiB.
+const SMALLER: u64 = 48 << 20;
+/// What allows no more than this allows no image.
+const SMALLEST: u64 = 1 << 20;
+/// How often a session may turn out to be lost.
+const SESSIONS: u32 = 3;
+
+/// Where bytes are sent.
+#[derive(Debug, Clone)]
+pub(super) struct Session {
+    url: Url,
+    chunk_min: u64,
+}
+
+impl Session {
+    /// The session that a response opened.
+    pub(super) fn of(asked: &str, response: &Response) -> Result<Self, RegistryError> {
+        let none = || broken(asked, response, "opens an upload without a `Location`");
+        let url = location(asked, response)?.ok_or_else(none)?;
+        let header = response.headers().get(CHUNK_MIN_LENGTH);
+        let chunk_min = header.and_then(|value| value.to_str().ok()?.trim().parse().ok()).unwrap_or(0);
+        Ok(Self { url, chunk_min })
+    }
+
+    /// Its URL.
+    pub(super) fn url(self) -> Url {
+        self.url
+    }
+
+    /// The URL that ends it.
+    fn end(&self, upload: &Upload) -> Url {
+        let mut url = self.url.clone();
+        url.query_pairs_mut().append_pair("digest", &upload.digest().to_string());
+        url
+    }
+
+    /// Where it goes on, if an answer says so.
+    fn go_on(&mut self, asked: &str, response: &Response) -> Result<(), RegistryError> {
+        if let Some(url) = location(asked, response)? {
+            self.url = url;
+        }
+        Ok(())
+    }
+}
+
+/// An upload that is going on.
+pub(super) struct Uploading<'a> {
+    client: &'a Client,
+    target: &'a Target,
+    upload: &'a Upload,
+    asked: &'a str,
+    /// Bytes that the registry has.
+    from: u64,
+    /// The most bytes of one request.
+    most: u64,
+    /// Whether the registry takes parts.
+    parts: bool,
+}
+
+/// What is to be done after a failure.
+enum Next {
+    /// Ask the registry how far it is.
+    Ask(RegistryError),
+    /// Begin anew, at once.
+    Anew(RegistryError),
+    Fail(RegistryError),
+}
+
+impl<'a> Uploading<'a> {
+    pub(super) fn new(client: &'a Client, target: &'a Target, upload: &'a Upload, asked: &'a str) -> Self {
+        Self { client, target, upload, asked, from: 0, most: u64::MAX, parts: true }
+    }
+
+    /// Uploads into `opened`, or a session of its own.
+    pub(super) async fn run(mut self, opened: Option<Session>) -> Result<(), RegistryError> {
+        let mut attempts = self.client.attempts();
+        let (mut session, mut sessions, mut furthest) = (opened, 0, 0);
+        loop {
+            let mut open = match session.take() {
+                Some(session) => session,
+                None => {
+                    self.from = 0;
+                    self.client.open_upload(self.target, self.asked).await?
+                }
+            };
+            let Err(error) = self.fill(&mut open).await else { return Ok(()) };
+            match self.next(error, &open) {
+                Next::Fail(error) => return Err(error),
+                Next::Anew(error) => {
+                    sessions += 1;
+                    if sessions == SESSIONS {
+                        return Err(error);
+                    }
+                }
+                Next::Ask(error) => {
+                    if self.from > furthest {
+                        furthest = self.from;
+                        attempts.moved();
+                    }
+                    attempts.again(error).await?;
+                    // The answer alone may have been lost.
+                    let tail = format!("blobs/{}", self.upload.digest());
+                    if self.client.has(self.target, &tail, &[self.target.push_scope()], self.asked).await? {
+                        return Ok(());
+                    }
+                    if self.parts && self.ask(&mut open).await {
+                        if self.from > furthest {
+                            furthest = self.from;
+                            attempts.moved();
+                        }
+                        session = Some(open);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sends what is missing.
+    async fn fill(&mut self, session: &mut Session) -> Result<(), RegistryError> {
+        let scopes = [self.target.push_scope()];
+        let (len, asked) = (self.upload.len(), self.asked);
+        if self.from == 0 && len <= self.most {
+            let request = Request::new(Method::PUT, session.end(self.upload), asked);
+            let request = request.body(Body::Content(self.upload, 0, len));
+            let response = self.client.request(self.target, &scopes, &request).await?;
+            return stored(self.client, self.target, self.upload.digest(), asked, response).await;
+        }
+        while self.from < len {
+            let to = self.from.saturating_add(self.most.max(session.chunk_min)).min(len);
+            let range = format!("{}-{}", self.from, to - 1);
+            let request =
+                Request::new(Method::PATCH, session.url.clone(), asked).header(CONTENT_RANGE, &range);
+            let request = request.body(Body::Content(self.upload, self.from, to));
+            let response = self.client.request(self.target, &scopes, &request).await?;
+            if !response.status().is_success() {
+                return Err(self.client.refused(self.target, asked, response).await);
+            }
+            session.go_on(asked, &response)?;
+            let has = has(&response).unwrap_or(to);
+            if has <= self.from || has > to {
+                return Err(broken(asked, &response, "has lost bytes that it took"));
+            }
+            self.from = has;
+        }
+        let request = Request::new(Method::PUT, session.end(self.upload), asked);
+        let response = self.client.request(self.target, &scopes, &request).await?;
+        stored(self.client, self.target, self.upload.digest(), asked, response).await
+    }
+
+    /// Decides on a failure.
+    fn next(&mut self, error: RegistryError, session: &Session) -> Next {
+        if self.upload.is_broken() {
+            return Next::Fail(error);
+        }
+        let answer = match &error {
+            RegistryError::Network { .. } | RegistryError::Stalled { .. } => return Next::Ask(error),
+            RegistryError::Refused { answer, .. } | RegistryError::NotFound { answer, .. } => answer,
+            // What the registry says that it has is not what it was sent.
+            RegistryError::Protocol { .. } | RegistryError::DigestMismatch { .. } => {
+                self.parts = false;
+                return Next::Anew(error);
+            }
+            _ => return Next::Fail(error),
+        };
+        let lost =
+            ["BLOB_UPLOAD_UNKNOWN", "BLOB_UPLOAD_INVALID", "RANGE_INVALID", "DIGEST_INVALID", "SIZE_INVALID"];
+        match StatusCode::from_u16(answer.status).unwrap_or_default() {
+            StatusCode::PAYLOAD_TOO_LARGE => {
+                let sent = (self.upload.len() - self.from).min(self.most);
+                self.most = (sent / 2).min(SMALLER);
+                match self.parts && self.most >= SMALLEST.max(session.chunk_min) {
+                    true => Next::Anew(error),
+                    false => Next::Fail(error),
+                }
+            }
+            // One that takes no parts says so to the first.
+            StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED if self.from > 0 => {
+                self.parts = false;
+                Next::Anew(error)
+            }
+            StatusCode::NOT_FOUND | StatusCode::RANGE_NOT_SATISFIABLE => Next::Anew(error),
+            _ if answer.has_code(&lost) => {
+                self.parts = self.parts && self.from == 0;
+                Next::Anew(error)
+            }
+            status if super::patience::is_transient(status.as_u16()) => Next::Ask(error),
+            _ => Next::Fail(error),
+        }
+    }
+
+    /// Asks how far the registry is; `false`, if the session cannot be gone on with.
+    async fn ask(&mut self, session: &mut Session) -> bool {
+        let request = Request::new(Method::GET, session.url.clone(), self.asked);
+        let answer = self.client.request(self.target, &[self.target.push_scope()], &request).await;
+        let Ok(response) = answer else { return false };
+        let far = has(&response).filter(|far| *far <= self.upload.len());
+        match far {
+            Some(far) if response.status().is_success() && session.go_on(self.asked, &response).is_ok() => {
+                self.from = far;
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+/// How many bytes a registry says that it has. `0-0` is what many say of none, and is believed to be that.
+fn has(response: &Response) -> Option<u64> {
+    let text = response.headers().get(RANGE)?.to_str().ok()?.trim();
+    let last: u64 = text.strip_prefix("bytes=").unwrap_or(text).strip_prefix("0-")?.parse().ok()?;
+    Some(if last == 0 { 0 } else { last.checked_add(1)? })
+}

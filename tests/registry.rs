@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 
 use support::push_blobs;
 use support::registry::{Asked, FakeRegistry, Faults};
+use support::time::TestTime;
 use talosmith::base::{Content, Digest, Events};
 use talosmith::image::registry::{Client, Environment, Options, PlainHttp, Progress, Pushed, RegistryError};
 use talosmith::image::{Descriptor, RegistryReference, media_type};
@@ -21,14 +22,14 @@ const BASIC: &str = "Basic cm9ib3Q6dDBwc2VjcmV0";
 const SECRETS: [&str; 3] = ["t0psecret", "cm9ib3Q6dDBwc2VjcmV0", "signed-state"];
 
 fn client() -> Client {
-    Client::new(Options { ..Options::default() }, Events::default())
+    TestTime::default().client()
 }
 
 /// A client that finds an entry for `host` in an auth file.
 fn client_with(directory: &Path, host: &str, entry: &str) -> Client {
     let file = directory.join("auth.json");
     std::fs::write(&file, format!(r#"{{"auths": {{"{host}": {entry}}}}}"#)).unwrap();
-    Client::new(Options { auth_file: Some(file), ..Options::default() }, Events::default())
+    Client::new(Options { auth_file: Some(file), ..TestTime::default().options() }, Events::default())
 }
 
 const PASSWORD: &str = r#"{"auth": "cm9ib3Q6dDBwc2VjcmV0"}"#;
@@ -144,12 +145,14 @@ fn a_mount_sends_no_bytes_and_a_refused_mount_uploads_in_the_session_it_opened()
 }
 
 #[test]
-fn a_registry_without_head_is_one_that_has_nothing() {
+fn a_registry_without_head_is_asked_for_one_byte() {
     let fake = FakeRegistry::start(Faults { no_head: true, ..Faults::default() });
     let (client, to) = (client(), repository(&fake, "acme/x"));
     fake.add_blob("acme/x", b"bytes");
-    assert!(!client.has_blob(&to, &blob(b"bytes").0).unwrap());
-    assert_eq!(push(&client, &to, b"bytes").unwrap(), Pushed::Uploaded);
+    assert!(client.has_blob(&to, &blob(b"bytes").0).unwrap());
+    assert!(!client.has_blob(&to, &blob(b"others").0).unwrap());
+    assert_eq!(push(&client, &to, b"bytes").unwrap(), Pushed::Existed);
+    assert_eq!(push(&client, &to, b"others").unwrap(), Pushed::Uploaded);
 }
 
 #[test]
@@ -210,7 +213,7 @@ fn the_first_error_of_many_pushes_ends_them() {
     let refuse = Some((403, r#"{"errors":[{"code":"DENIED"}]}"#.to_owned()));
     let fake = FakeRegistry::start(Faults { refuse_upload: refuse, ..Faults::default() });
     let to = repository(&fake, "acme/x");
-    let client = Client::new(Options { ..Options::default() }, Events::default());
+    let client = client();
     let blobs = [blob(b"1"), blob(b"2"), blob(b"3")];
     let error = push_blobs(&client, &to, &blobs, &[], &Progress::default()).unwrap_err();
     assert!(matches!(error, RegistryError::Unauthorised { credentials: false, .. }), "{error:?}");
@@ -375,7 +378,7 @@ fn client_of(directory: &Path) -> (Client, Arc<Mutex<Vec<String>>>) {
         path: Some(directory.as_os_str().to_owned()),
         ..Environment::default()
     };
-    (Client::new(Options { environment, ..Options::default() }, events), heard)
+    (Client::new(Options { environment, ..TestTime::default().options() }, events), heard)
 }
 
 #[test]

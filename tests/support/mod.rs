@@ -11,6 +11,7 @@ pub mod judge;
 pub(crate) mod kernel;
 pub mod modules;
 pub mod registry;
+pub(crate) mod time;
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};

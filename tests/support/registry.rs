@@ -48,6 +48,47 @@ pub(crate) struct Faults {
     pub(crate) refuse_upload: Option<(u16, String)>,
     /// Tags on a page.
     pub(crate) page: Option<usize>,
+    /// What goes wrong with single requests.
+    pub(crate) rules: Vec<Rule>,
+    /// Who is told when a connection stalls: a permit for each time that somebody may notice.
+    pub(crate) stalls: Option<Arc<tokio::sync::Semaphore>>,
+    /// Parts of a blob are not to be had.
+    pub(crate) no_ranges: bool,
+    /// An upload that broke is forgotten.
+    pub(crate) forgetful: bool,
+}
+
+/// One thing that goes wrong: with requests of this method (any, if it is empty) whose path contains this, as often
+/// as it says.
+#[derive(Debug, Clone)]
+pub(crate) struct Rule {
+    pub(crate) method: &'static str,
+    pub(crate) path: &'static str,
+    pub(crate) times: usize,
+    pub(crate) wrong: Wrong,
+}
+
+/// What goes wrong.
+#[derive(Debug, Clone)]
+pub(crate) enum Wrong {
+    /// Answered with this, and nothing done.
+    Answer(u16, &'static [(&'static str, &'static str)], &'static str),
+    /// So many bytes of the request's body are taken, and the connection ends.
+    Take(usize),
+    /// All of the request is done, and the connection ends without an answer.
+    Mute,
+    /// So many bytes of the answer's body come, and the connection ends.
+    Cut(usize),
+    /// So many bytes of the answer's body come, and then nothing, with the connection open.
+    Stall(usize),
+    /// Nothing comes at all, with the connection open.
+    Silence,
+    /// A bit of the answer's body is wrong.
+    Corrupt,
+    /// The answer lacks this header.
+    Without(&'static str),
+    /// The answer has this header instead.
+    With(&'static str, &'static str),
 }
 
 /// One request as it came.
@@ -56,6 +97,8 @@ pub(crate) struct Asked {
     pub(crate) method: String,
     pub(crate) path: String,
     pub(crate) authorization: Option<String>,
+    /// The others, with names in lower case.
+    pub(crate) headers: BTreeMap<String, String>,
     pub(crate) body: Vec<u8>,
 }
 
@@ -65,7 +108,7 @@ struct State {
     blobs: BTreeMap<(String, String), Vec<u8>>,
     manifests: BTreeMap<(String, String), (String, Vec<u8>)>,
     tokens: BTreeMap<String, (String, usize)>,
-    sessions: usize,
+    sessions: BTreeMap<String, Vec<u8>>,
     log: Vec<Asked>,
 }
 
@@ -119,6 +162,11 @@ impl FakeRegistry {
         self.state.lock().unwrap().blobs.get(&(repository.to_owned(), digest.to_string())).cloned()
     }
 
+    pub(crate) fn manifest(&self, repository: &str, name: &str) -> Option<Vec<u8>> {
+        let key = (repository.to_owned(), name.to_owned());
+        self.state.lock().unwrap().manifests.get(&key).map(|(_, bytes)| bytes.clone())
+    }
+
     pub(crate) fn set(&self, change: impl FnOnce(&mut Faults)) {
         change(&mut self.state.lock().unwrap().faults);
     }
@@ -134,7 +182,9 @@ impl FakeRegistry {
 
     /// Bytes of blobs that were sent here.
     pub(crate) fn uploaded(&self) -> usize {
-        let uploads = |asked: &&Asked| asked.method == "PUT" && asked.path.contains("/blobs/uploads/");
+        let uploads = |asked: &&Asked| {
+            matches!(asked.method.as_str(), "PUT" | "PATCH") && asked.path.contains("/blobs/uploads/")
+        };
         self.log().iter().filter(uploads).map(|asked| asked.body.len()).sum()
     }
 
@@ -158,19 +208,53 @@ impl FakeRegistry {
             };
         }
         let length = headers.get("content-length").map_or(0, |text| text.parse().unwrap());
+        let wrong = self.state.lock().unwrap().wrong(&method, &path);
+        let taken = if let Some(Wrong::Take(bytes)) = wrong { length.min(bytes as u64) } else { length };
         let mut body = Vec::new();
-        (&mut *stream).take(length).read_to_end(&mut body).ok()?;
+        (&mut *stream).take(taken).read_to_end(&mut body).ok()?;
         let whole = body.len() as u64 == length;
-        let asked = Asked { method, path, authorization: headers.remove("authorization"), body };
+        let asked = Asked { method, path, authorization: headers.remove("authorization"), headers, body };
         let mut state = self.state.lock().unwrap();
         state.log.push(asked.clone());
         if !whole {
-            return None; // the client gave up: nothing is stored
+            state.keep(&asked); // the client gave up, or is given up
+            return None;
         }
-        let media_type = headers.get("content-type").cloned().unwrap_or_default();
-        let reply = state.answer(&self.host, &asked, media_type);
+        let mut reply = match &wrong {
+            Some(Wrong::Take(_)) => return None,
+            Some(Wrong::Answer(status, headers, body)) => Reply {
+                headers: headers.iter().map(|(name, value)| (*name, (*value).to_owned())).collect(),
+                ..Reply::new(*status).body(*body)
+            },
+            _ => state.answer(&self.host, &asked),
+        };
+        let stalls = state.faults.stalls.clone();
         drop(state);
-        reply.write(&asked.method, stream.get_mut())
+        match wrong {
+            Some(Wrong::Mute) => return None,
+            Some(Wrong::Cut(bytes)) => reply.cut = Some(bytes),
+            Some(Wrong::Stall(bytes)) => reply.stall = Some(bytes),
+            Some(Wrong::Silence) => {
+                // Once for the bytes that moved before, if any did, once for those that do not.
+                stalls.inspect(|stalls| stalls.add_permits(1 + usize::from(!asked.body.is_empty())));
+                return forever();
+            }
+            Some(Wrong::Corrupt) => reply.body.iter_mut().take(1).for_each(|byte| *byte ^= 1),
+            Some(Wrong::Without(name)) => reply.headers.retain(|(own, _)| *own != name),
+            Some(Wrong::With(name, value)) => {
+                reply.headers.retain(|(own, _)| *own != name);
+                reply.headers.push((name, value.to_owned()));
+            }
+            _ => {}
+        }
+        reply.write(&asked.method, stream.get_mut(), stalls.as_deref())
+    }
+}
+
+/// Holds the connection until the process ends.
+fn forever() -> Option<()> {
+    loop {
+        std::thread::park();
     }
 }
 
@@ -178,17 +262,17 @@ struct Reply {
     status: u16,
     headers: Vec<(&'static str, String)>,
     body: Vec<u8>,
-    /// Write so many bytes less than announced and close.
-    cut: bool,
+    /// Write so many bytes of what was announced and close.
+    cut: Option<usize>,
     /// Announce no length and close at the end.
     unannounced: bool,
-    /// Write half of it and keep the connection.
-    stall: bool,
+    /// Write so many bytes of it and keep the connection.
+    stall: Option<usize>,
 }
 
 impl Reply {
     fn new(status: u16) -> Self {
-        Self { status, headers: Vec::new(), body: Vec::new(), cut: false, unannounced: false, stall: false }
+        Self { status, headers: Vec::new(), body: Vec::new(), cut: None, unannounced: false, stall: None }
     }
 
     fn header(mut self, name: &'static str, value: impl ToString) -> Self {
@@ -201,7 +285,12 @@ impl Reply {
         self
     }
 
-    fn write(mut self, method: &str, stream: &mut impl Write) -> Option<()> {
+    fn write(
+        mut self,
+        method: &str,
+        stream: &mut impl Write,
+        stalls: Option<&tokio::sync::Semaphore>,
+    ) -> Option<()> {
         let mut head = format!("HTTP/1.1 {} x\r\n", self.status);
         for (name, value) in &self.headers {
             head.push_str(&format!("{name}: {value}\r\n"));
@@ -210,25 +299,46 @@ impl Reply {
             true => head.push_str("connection: close\r\n"),
             false => head.push_str(&format!("content-length: {}\r\n", self.body.len())),
         }
-        if self.cut || self.stall {
-            self.body.truncate(self.body.len() / 2);
+        if let Some(bytes) = self.cut.or(self.stall) {
+            self.body.truncate(bytes);
         }
         let mut bytes = format!("{head}\r\n").into_bytes();
         if method != "HEAD" {
             bytes.extend(&self.body);
         }
         stream.write_all(&bytes).and_then(|()| stream.flush()).ok()?;
-        if self.stall && method != "HEAD" {
-            loop {
-                std::thread::park(); // until the process ends
-            }
+        if self.stall.is_some() && method != "HEAD" {
+            // Once for the bytes that moved before, once for those that do not.
+            stalls.inspect(|stalls| stalls.add_permits(2));
+            return forever();
         }
-        (!self.cut && !self.unannounced).then_some(())
+        (self.cut.is_none() && !self.unannounced).then_some(())
     }
 }
 
 impl State {
-    fn answer(&mut self, host: &str, asked: &Asked, media_type: String) -> Reply {
+    /// What goes wrong with this request.
+    fn wrong(&mut self, method: &str, path: &str) -> Option<Wrong> {
+        let fits = |rule: &&mut Rule| {
+            rule.times > 0 && (rule.method.is_empty() || rule.method == method) && path.contains(rule.path)
+        };
+        let rule = self.faults.rules.iter_mut().find(fits)?;
+        rule.times = rule.times.saturating_sub(1);
+        Some(rule.wrong.clone())
+    }
+
+    /// Keeps what came of an upload that broke.
+    fn keep(&mut self, asked: &Asked) {
+        let Some((_, id)) = asked.path.split_once("/blobs/uploads/") else { return };
+        let id = id.split('?').next().unwrap_or_default();
+        if self.faults.forgetful {
+            self.sessions.remove(id);
+        } else if let Some(session) = self.sessions.get_mut(id) {
+            session.extend(&asked.body);
+        }
+    }
+
+    fn answer(&mut self, host: &str, asked: &Asked) -> Reply {
         let (path, query) = asked.path.split_once('?').unwrap_or((&asked.path, ""));
         if path == "/token" {
             return self.token(asked, query);
@@ -238,7 +348,7 @@ impl State {
         }
         let Some(rest) = path.strip_prefix("/v2/") else { return Reply::new(404) };
         if let Some((repository, name)) = rest.split_once("/manifests/") {
-            return self.manifest(asked, repository, name, media_type);
+            return self.manifest(asked, repository, name);
         }
         if let Some((repository, id)) = rest.split_once("/blobs/uploads/") {
             return self.upload(host, asked, repository, id, query);
@@ -307,7 +417,8 @@ impl State {
         Reply::new(200).body(format!("{{\"access_token\":\"{token}\"{lifetime}}}"))
     }
 
-    fn manifest(&mut self, asked: &Asked, repository: &str, name: &str, media_type: String) -> Reply {
+    fn manifest(&mut self, asked: &Asked, repository: &str, name: &str) -> Reply {
+        let media_type = asked.headers.get("content-type").cloned().unwrap_or_default();
         let digest = Digest::of(&asked.body).to_string();
         if asked.method == "PUT" {
             for name in [name, &digest] {
@@ -344,9 +455,20 @@ impl State {
         let Some(bytes) = self.blobs.get(&(repository.to_owned(), digest.to_owned())) else {
             return Reply::new(404);
         };
-        let mut reply = Reply::new(200).body(bytes.clone());
-        reply.cut = self.faults.truncate;
-        reply.stall = self.faults.stall.as_deref() == Some(digest);
+        let from: Option<usize> = asked
+            .headers
+            .get("range")
+            .filter(|_| !self.faults.no_ranges)
+            .map(|range| range.trim_start_matches("bytes=").split('-').next().unwrap().parse().unwrap());
+        let mut reply = match from {
+            Some(from) if from >= bytes.len() => return Reply::new(416),
+            Some(from) => Reply::new(206)
+                .header("Content-Range", format!("bytes {from}-{}/{}", bytes.len() - 1, bytes.len()))
+                .body(&bytes[from..]),
+            None => Reply::new(200).body(bytes.clone()),
+        };
+        reply.cut = self.faults.truncate.then_some(reply.body.len() / 2);
+        reply.stall = (self.faults.stall.as_deref() == Some(digest)).then_some(reply.body.len() / 2);
         if self.faults.corrupt {
             reply.body[0] ^= 1;
         }
@@ -365,17 +487,15 @@ impl State {
         if let Some((status, body)) = &self.faults.refuse_upload {
             return Reply::new(*status).body(body.clone());
         }
-        if asked.method == "PUT" {
-            let digest = value("digest").unwrap_or_default();
-            let good = Digest::of(&asked.body).to_string() == digest;
-            if !good || id.is_empty() || value("_state").as_deref() != Some("signed-state/==") {
-                return Reply::new(400).body(r#"{"errors":[{"code":"DIGEST_INVALID"}]}"#);
-            }
-            self.blobs.insert((repository.to_owned(), digest), asked.body.clone());
-            return Reply::new(201);
+        if asked.method != "POST" && value("_state").as_deref() != Some("signed-state/==") {
+            return Reply::new(400).body(r#"{"errors":[{"code":"BLOB_UPLOAD_INVALID"}]}"#);
         }
         if asked.method == "DELETE" {
+            self.sessions.remove(id);
             return Reply::new(204);
+        }
+        if asked.method != "POST" {
+            return self.continued(asked, repository, id, value("digest"));
         }
         if let (Some(digest), Some(from), false) = (value("mount"), value("from"), self.faults.mount_refused)
             && let Some(bytes) = self.blobs.get(&(from, digest.clone())).cloned()
@@ -383,11 +503,39 @@ impl State {
             self.blobs.insert((repository.to_owned(), digest), bytes);
             return Reply::new(201);
         }
-        self.sessions += 1;
-        let path = format!("/v2/{repository}/blobs/uploads/{}?_state=signed-state%2F%3D%3D", self.sessions);
+        let id = (self.sessions.len() + self.log.len()).to_string();
+        let path = format!("/v2/{repository}/blobs/uploads/{id}?_state=signed-state%2F%3D%3D");
+        self.sessions.insert(id, Vec::new());
         match self.faults.absolute_location {
             true => Reply::new(202).header("Location", format!("http://{host}{path}")),
             false => Reply::new(202).header("Location", path),
+        }
+    }
+
+    /// An upload that was begun: PATCH, PUT or GET.
+    fn continued(&mut self, asked: &Asked, repository: &str, id: &str, digest: Option<String>) -> Reply {
+        let Some(session) = self.sessions.get_mut(id) else {
+            return Reply::new(404).body(r#"{"errors":[{"code":"BLOB_UPLOAD_UNKNOWN"}]}"#);
+        };
+        let begins =
+            asked.headers.get("content-range").map(|range| range.split('-').next().unwrap().to_owned());
+        if begins.is_some_and(|begins| begins != session.len().to_string()) {
+            return Reply::new(416).body(r#"{"errors":[{"code":"RANGE_INVALID"}]}"#);
+        }
+        session.extend(&asked.body);
+        let end = session.len().saturating_sub(1);
+        match asked.method.as_str() {
+            "PATCH" => Reply::new(202).header("Range", format!("0-{end}")).header("Location", &asked.path),
+            "GET" => Reply::new(204).header("Range", format!("0-{end}")),
+            _ => {
+                let (bytes, digest) =
+                    (self.sessions.remove(id).unwrap_or_default(), digest.unwrap_or_default());
+                if Digest::of(&bytes).to_string() != digest {
+                    return Reply::new(400).body(r#"{"errors":[{"code":"DIGEST_INVALID"}]}"#);
+                }
+                self.blobs.insert((repository.to_owned(), digest), bytes);
+                Reply::new(201)
+            }
         }
     }
 

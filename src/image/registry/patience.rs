@@ -130,11 +130,12 @@ pub(super) struct Attempts<'a> {
     limits: &'a Limits,
     events: &'a Events,
     failed: u32,
+    damaged: u32,
 }
 
 impl<'a> Attempts<'a> {
     pub(super) fn new(limits: &'a Limits, events: &'a Events) -> Self {
-        Self { limits, events, failed: 0 }
+        Self { limits, events, failed: 0, damaged: 0 }
     }
 
     /// Something got through: the count begins anew.
@@ -145,11 +146,14 @@ impl<'a> Attempts<'a> {
     /// Waits, if after `error` it is worth another try; else gives the error back.
     pub(super) async fn again(&mut self, error: RegistryError) -> Result<(), RegistryError> {
         let Some((tries, asked_for)) = worth(&error) else { return Err(error) };
-        self.failed += 1;
-        if self.failed >= tries.min(self.limits.patience.tries) {
+        let damaged =
+            matches!(error, RegistryError::DigestMismatch { .. } | RegistryError::SizeMismatch { .. });
+        let failed = if damaged { &mut self.damaged } else { &mut self.failed };
+        *failed += 1;
+        if *failed >= tries.min(self.limits.patience.tries) {
             return Err(error);
         }
-        let grown = FIRST_WAIT.saturating_mul(1 << (self.failed - 1).min(16)).min(LONGEST_WAIT);
+        let grown = FIRST_WAIT.saturating_mul(1 << (*failed - 1).min(16)).min(LONGEST_WAIT);
         let jitter = self.limits.clock.jitter();
         let wait = match asked_for {
             Some(wait) if wait > LONGEST_ASKED => return Err(error),

@@ -8,13 +8,14 @@ mod support;
 use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::json;
 use support::registry::{FakeRegistry, Faults, Rule, Wrong};
 use support::time::TestTime;
-use talosmith::base::{Digest, Event, Events, Workers, chain};
-use talosmith::image::registry::Client;
-use talosmith::image::{Descriptor, MediaError, Store, media_type};
+use talosmith::base::{Content, Digest, Event, Events, Workers, chain};
+use talosmith::image::registry::{Client, Options, Patience, Progress, Pushed, RegistryError};
+use talosmith::image::{Descriptor, MediaError, RegistryReference, Store, media_type};
 use talosmith::plan::copy::copy;
 use talosmith::plan::{Context, Error};
 
@@ -527,4 +528,129 @@ fn each_fault_ends_in_the_right_image_or_in_the_right_error() {
         assert_eq!(drafts(&world.path("store")), 0, "{name}");
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+fn blob(bytes: &[u8]) -> (Descriptor, Content) {
+    (Descriptor::of(media_type::OCI_LAYER, bytes), Content::memory(bytes))
+}
+
+fn reference(fake: &FakeRegistry) -> RegistryReference {
+    format!("{}/acme/x", fake.host).parse().unwrap()
+}
+
+#[test]
+fn what_was_uploaded_is_not_uploaded_again() {
+    let (fake, time) = (FakeRegistry::start(Faults::default()), TestTime::default());
+    let (descriptor, content) = blob(&bytes(3, LARGE));
+    fake.set(|faults| {
+        faults.rules = vec![
+            rule("PUT", "/blobs/uploads/", 1, Wrong::Take(300_000)),
+            rule("PATCH", "/blobs/uploads/", 1, Wrong::Take(400_000)),
+            // All is there, and the answer is lost.
+            rule("PUT", "/blobs/uploads/", 1, Wrong::Mute),
+        ];
+    });
+    let pushed = time.client().push_blob(&reference(&fake), &descriptor, &content, &[], &Progress::default());
+    assert_eq!(pushed.unwrap(), Pushed::Uploaded);
+    assert_eq!(fake.uploaded(), LARGE);
+    let ranges: Vec<String> =
+        fake.log().iter().filter_map(|asked| asked.headers.get("content-range").cloned()).collect();
+    assert_eq!(ranges, ["300000-899999", "700000-899999"]);
+    assert_eq!(fake.blob("acme/x", &descriptor.digest).unwrap(), bytes(3, LARGE));
+}
+
+#[test]
+fn what_came_is_not_pulled_again() {
+    let (fake, time) = (FakeRegistry::start(Faults::default()), TestTime::default());
+    let content = bytes(3, LARGE);
+    fake.add_blob("acme/x", &content);
+    let digest = blob(&content).0.digest.to_string();
+    let digest: &'static str = Box::leak(digest.into_boxed_str());
+    fake.set(|faults| faults.rules = vec![rule("GET", digest, 2, Wrong::Cut(300_000))]);
+    let mut got = Vec::new();
+    let from = reference(&fake);
+    time.client().pull_blob(&from, &blob(&content).0, &mut got, &Progress::default()).unwrap();
+    assert!(got == content);
+    let ranges: Vec<Option<String>> =
+        fake.log().iter().map(|asked| asked.headers.get("range").cloned()).collect();
+    assert_eq!(ranges, [None, Some("bytes=300000-".to_owned()), Some("bytes=600000-".to_owned())]);
+    // A part that another host gives is asked for there, without the credentials for this one.
+    let store = FakeRegistry::start(Faults::default());
+    store.add_blob("acme/x", &content);
+    store.set(|faults| faults.rules = vec![rule("GET", digest, 1, Wrong::Cut(300_000))]);
+    fake.set(|faults| {
+        faults.bearer = true;
+        faults.redirect = Some(format!("http://{}", store.host));
+    });
+    got.clear();
+    time.client().pull_blob(&from, &blob(&content).0, &mut got, &Progress::default()).unwrap();
+    assert!(got == content && store.log().len() == 2);
+    assert!(store.log().iter().all(|asked| asked.authorization.is_none()));
+}
+
+#[test]
+fn waits_grow_are_those_that_are_asked_for_and_end_at_the_deadline() {
+    let waits = |wrong: Wrong, times| {
+        let (fake, time) = (FakeRegistry::start(Faults::default()), TestTime::default());
+        fake.set(|faults| faults.rules = vec![rule("HEAD", "", times, wrong)]);
+        let has = time.client().has_blob(&reference(&fake), &blob(b"x").0);
+        let waits: Vec<u64> = time.waits().iter().map(|wait| wait.as_millis() as u64).collect();
+        (has.is_ok(), waits)
+    };
+    // Three quarters, by the clock's jitter, of half a second, of a second, and so on.
+    assert_eq!(waits(answer(503), 3), (true, vec![375, 750, 1500]));
+    assert_eq!(waits(answer(503), ALWAYS), (false, vec![375, 750, 1500, 3000, 6000]));
+    let after = |wait| Wrong::Answer(429, wait, "");
+    assert_eq!(waits(after(&[("Retry-After", "20")]), 2), (true, vec![20_250, 20_250]));
+    assert_eq!(waits(after(&[("Retry-After", "301")]), 1), (false, vec![]));
+    assert_eq!(waits(answer(400), 1), (false, vec![]));
+
+    let (fake, time) = (FakeRegistry::start(Faults::default()), TestTime::default());
+    fake.set(|faults| faults.rules = vec![rule("", "", ALWAYS, after(&[("Retry-After", "20")]))]);
+    let options = time.options();
+    let patience = Patience { deadline: Some(Duration::from_secs(15)), ..options.patience };
+    let client = Client::new(Options { patience, ..options }, Events::default());
+    let error = client.has_blob(&reference(&fake), &blob(b"x").0).unwrap_err();
+    assert!(matches!(&error, RegistryError::Deadline { last: Some(_), .. }), "{error:?}");
+    assert!(
+        chain(&error).contains("the time that was given for it is over") && chain(&error).contains("429")
+    );
+    assert!(time.waits().is_empty());
+}
+
+#[test]
+fn a_request_that_is_too_large_for_a_proxy_goes_in_smaller_ones() {
+    let (fake, time) = (FakeRegistry::start(Faults::default()), TestTime::default());
+    let (descriptor, content) = blob(&bytes(14, 5 << 20));
+    fake.set(|faults| faults.largest = Some(1_500_000));
+    let pushed = time.client().push_blob(&reference(&fake), &descriptor, &content, &[], &Progress::default());
+    assert_eq!(pushed.unwrap(), Pushed::Uploaded);
+    assert_eq!(fake.blob("acme/x", &descriptor.digest).unwrap(), bytes(14, 5 << 20));
+    let sizes: Vec<usize> =
+        fake.log().iter().filter(|asked| asked.method == "PATCH").map(|asked| asked.body.len()).collect();
+    assert!(sizes.iter().filter(|size| **size <= 1_500_000).sum::<usize>() == 5 << 20, "{sizes:?}");
+    fake.set(|faults| faults.largest = Some(1000));
+    let (descriptor, content) = blob(&bytes(16, 5 << 20));
+    let refused =
+        time.client().push_blob(&reference(&fake), &descriptor, &content, &[], &Progress::default());
+    let error = refused.unwrap_err();
+    assert!(error.hint().unwrap().contains("limits the size of a request"), "{error}");
+}
+
+#[test]
+fn with_a_fifth_of_all_requests_failing_images_arrive_and_few_bytes_twice() {
+    let sample = Sample::new();
+    let all: usize = sample.blobs.iter().map(Vec::len).sum();
+    for seed in 1..=10 {
+        let (world, from, to) = (World::new(), sample.registry(), FakeRegistry::start(Faults::default()));
+        for fake in [&from, &to] {
+            fake.set(|faults| faults.random = Some(seed));
+        }
+        let (source, target) =
+            (format!("docker://{}/acme/x:1", from.host), format!("docker://{}/acme/y:1", to.host));
+        assert_eq!(run(&world.context("store"), &source, &target), Ok(sample.digest()), "{seed}");
+        whole_or_nothing("random", &to, true, &sample);
+        assert!(to.uploaded() * 2 <= all * 3, "{seed}: {} of {all}", to.uploaded());
+        assert!(from.given() * 2 <= all * 3, "{seed}: {} of {all}", from.given());
+    }
 }

@@ -1,13 +1,17 @@
-//! The registry client judged by Debian's `docker-registry`, which we did not write.
+//! The registry client judged by registries that we did not write: Debian's `docker-registry`, and crane's.
 
 // The helpers of tests are tests too; clippy's own exemption ends at `#[test]`.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, clippy::print_stdout)]
 
 mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use support::docker_registry::DockerRegistry;
 use support::judge::judge;
 use support::push_blobs;
+use support::time::TestTime;
 use talosmith::base::{Content, Digest, Events};
 use talosmith::image::registry::{Client, Options, Progress, Pushed};
 use talosmith::image::{Descriptor, RegistryReference, media_type};
@@ -47,4 +51,58 @@ fn docker_registry_takes_an_image_keeps_it_mounts_it_and_gives_it_back() {
     client.pull_blob(&second, &blobs[0].0, &mut got, &progress).unwrap();
     assert_eq!(got, layer);
     assert_eq!(client.tags(&first).unwrap(), ["1"]);
+}
+
+/// Bytes of which no two parts are the same.
+fn layer(length: u64) -> Vec<u8> {
+    (0..length / 32)
+        .flat_map(|n| Digest::of(&n.to_le_bytes()).to_string().into_bytes().split_off(39))
+        .collect()
+}
+
+#[test]
+fn real_registries_get_and_give_an_image_over_connections_that_break() {
+    let registries = [
+        judge("docker-registry").map(|program| ("docker-registry", DockerRegistry::start(&program))),
+        judge("crane").map(|program| ("crane", DockerRegistry::crane(&program))),
+    ];
+    for (name, registry) in registries.into_iter().flatten() {
+        let bytes = layer(8_000_000);
+        let (blob, content) = (Descriptor::of(media_type::OCI_LAYER, &bytes), Content::memory(bytes.clone()));
+        let to: RegistryReference = registry.reference("acme/x:1").parse().unwrap();
+        let progress = Progress::default();
+        // In the middle of three uploads, and while it is asked how far it is.
+        registry.break_after(&[
+            (3_000_000, u64::MAX),
+            (2_000_000, u64::MAX),
+            (1000, 100),
+            (1_500_000, u64::MAX),
+        ]);
+        let client = TestTime::default().client();
+        assert_eq!(
+            client.push_blob(&to, &blob, &content, &[], &progress).unwrap(),
+            Pushed::Uploaded,
+            "{name}"
+        );
+        let sent = registry.sent();
+        assert!(sent < 3 * blob.size, "{name}: {sent}");
+        println!("{name}: {sent} bytes were sent for {} ", blob.size);
+        assert_eq!(
+            client.push_blob(&to, &blob, &content, &[], &progress).unwrap(),
+            Pushed::Existed,
+            "{name}"
+        );
+        // In the middle of two pulls: what came is not fetched again.
+        let client = TestTime::default().client();
+        registry.break_after(&[(u64::MAX, 3_000_000), (u64::MAX, 2_500_000)]);
+        let got = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&got);
+        let progress = Progress::new(move |bytes| {
+            counter.fetch_add(bytes, Ordering::Relaxed);
+        });
+        let mut pulled = Vec::new();
+        client.pull_blob(&to, &blob, &mut pulled, &progress).unwrap();
+        assert_eq!(Digest::of(&pulled), blob.digest, "{name}");
+        assert_eq!(got.load(Ordering::Relaxed), blob.size, "{name}");
+    }
 }

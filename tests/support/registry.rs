@@ -56,6 +56,10 @@ pub(crate) struct Faults {
     pub(crate) no_ranges: bool,
     /// An upload that broke is forgotten.
     pub(crate) forgetful: bool,
+    /// Larger bodies are answered with 413.
+    pub(crate) largest: Option<usize>,
+    /// Of five requests one goes wrong in some way, by this number, which is never 0.
+    pub(crate) random: Option<u64>,
 }
 
 /// One thing that goes wrong: with requests of this method (any, if it is empty) whose path contains this, as often
@@ -110,6 +114,7 @@ struct State {
     tokens: BTreeMap<String, (String, usize)>,
     sessions: BTreeMap<String, Vec<u8>>,
     log: Vec<Asked>,
+    given: usize,
 }
 
 /// A running registry; it ends with the process.
@@ -188,6 +193,11 @@ impl FakeRegistry {
         self.log().iter().filter(uploads).map(|asked| asked.body.len()).sum()
     }
 
+    /// Bytes of blobs that were sent from here.
+    pub(crate) fn given(&self) -> usize {
+        self.state.lock().unwrap().given
+    }
+
     fn exchange<S: Read + Write>(&self, stream: &mut BufReader<S>) -> Option<()> {
         let mut line = String::new();
         match stream.read_line(&mut line) {
@@ -222,6 +232,7 @@ impl FakeRegistry {
         }
         let mut reply = match &wrong {
             Some(Wrong::Take(_)) => return None,
+            _ if state.faults.largest.is_some_and(|largest| asked.body.len() > largest) => Reply::new(413),
             Some(Wrong::Answer(status, headers, body)) => Reply {
                 headers: headers.iter().map(|(name, value)| (*name, (*value).to_owned())).collect(),
                 ..Reply::new(*status).body(*body)
@@ -246,6 +257,10 @@ impl FakeRegistry {
                 reply.headers.push((name, value.to_owned()));
             }
             _ => {}
+        }
+        if asked.method == "GET" && asked.path.contains("/blobs/sha256:") {
+            let given = reply.cut.or(reply.stall).map_or(reply.body.len(), |most| most.min(reply.body.len()));
+            self.state.lock().unwrap().given += given;
         }
         reply.write(&asked.method, stream.get_mut(), stalls.as_deref())
     }
@@ -322,9 +337,21 @@ impl State {
         let fits = |rule: &&mut Rule| {
             rule.times > 0 && (rule.method.is_empty() || rule.method == method) && path.contains(rule.path)
         };
-        let rule = self.faults.rules.iter_mut().find(fits)?;
-        rule.times = rule.times.saturating_sub(1);
-        Some(rule.wrong.clone())
+        if let Some(rule) = self.faults.rules.iter_mut().find(fits) {
+            rule.times = rule.times.saturating_sub(1);
+            return Some(rule.wrong.clone());
+        }
+        let state = self.faults.random.as_mut()?;
+        *state ^= *state << 13;
+        *state ^= *state >> 7;
+        *state ^= *state << 17;
+        let (kind, bytes) = (*state >> 8, (*state >> 16) as usize % 900_000);
+        (*state % 5 == 0).then_some(match kind % 4 {
+            0 => Wrong::Answer(503, &[], ""),
+            1 => Wrong::Mute,
+            2 => Wrong::Take(bytes),
+            _ => Wrong::Cut(bytes),
+        })
     }
 
     /// Keeps what came of an upload that broke.

@@ -9,8 +9,9 @@ use talosmith::base::Events;
 use talosmith::image::registry::{Client, Clock, Options, Patience, Time};
 use tokio::sync::Semaphore;
 
-/// How long no byte may move. Who waits as long waits until the registry says that it has stalled.
-const STALL: Duration = Duration::from_secs(1000);
+/// How long no byte may move; whole seconds may be added to it. The nanosecond marks it: who waits so waits until the
+/// registry says that it has stalled.
+const STALL: Duration = Duration::new(10, 1);
 
 /// The clock, and what it was asked for.
 #[derive(Clone)]
@@ -35,7 +36,7 @@ impl Time for TestTime {
 
     fn sleep(&self, time: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(async move {
-            if time >= STALL {
+            if time.subsec_nanos() == STALL.subsec_nanos() {
                 self.stalls.acquire().await.unwrap().forget();
             } else {
                 self.waits.lock().unwrap().push(time);

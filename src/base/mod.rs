@@ -13,6 +13,7 @@ pub mod epoch;
 pub mod event;
 pub mod fsio;
 pub mod json;
+pub mod pattern;
 pub mod printable;
 pub mod program;
 pub mod secret;

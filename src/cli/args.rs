@@ -61,7 +61,7 @@ pub struct Global {
     /// Folder for blobs and results of steps [default: $XDG_CACHE_HOME/talosmith, ~/.cache/talosmith]
     #[arg(long, global = true, value_name = "DIR", help_heading = "Global options")]
     pub cache: Option<PathBuf>,
-    /// Threads that compress, and transfers at once [default: the number of processors]
+    /// Threads that compress, and transfers at once [default: the number of processors; of transfers at least 4]
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024), help_heading = "Global options")]
     pub jobs: Option<u16>,
     /// Print results and errors as JSON
@@ -501,8 +501,9 @@ pub struct Diff {
 
 /// `talosmith copy`
 #[derive(Debug, ClapArgs)]
+#[command(after_help = COPY_TAGS)]
 pub struct Copy {
-    /// The image
+    /// The image; with --tags, a repository
     #[arg(value_name = "SRC")]
     pub source: String,
     /// Where to; several are written in one go
@@ -511,7 +512,18 @@ pub struct Copy {
     /// Of an index, copy this platform only
     #[arg(long, value_name = "OS/ARCH")]
     pub platform: Option<String>,
+    /// Copy all tags of SRC that fit one of these, as in 'v1.11.*,v1.12.?'
+    #[arg(long, value_name = "PATTERN", value_delimiter = ',')]
+    pub tags: Vec<String>,
+    /// With --tags, say what would be copied
+    #[arg(long, requires = "tags")]
+    pub dry_run: bool,
 }
+
+const COPY_TAGS: &str = "\
+With --tags, DST is a repository or a layout (oci:DIR), and each image has the same tag there.
+Tags whose image DST has already are left alone, so it goes on where it ended when it is run
+again; tags that have moved are moved. A tag that cannot be copied does not stop the others.";
 
 /// `talosmith depmod`
 #[derive(Debug, ClapArgs)]

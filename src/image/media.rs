@@ -118,7 +118,6 @@ struct Remote {
     repository: RegistryReference,
     store: Store,
     pins: Pins,
-    jobs: usize,
 }
 
 impl Remote {
@@ -222,7 +221,7 @@ impl Opened {
         let total = missing.iter().map(|blob| blob.size).sum();
         let activity = events.begin("pull", remote.repository.to_string(), Some(total));
         let progress = Progress::of(events, activity.id());
-        each(remote.jobs, &missing, |blob| remote.pull(blob, &progress))?;
+        each(remote.client.transfers(), &missing, |blob| remote.pull(blob, &progress))?;
         activity.finish(format!("{} blobs", missing.len()));
         Ok(())
     }
@@ -307,7 +306,6 @@ impl Media {
                     repository: self.pins.place(repository),
                     store: self.store.clone(),
                     pins: self.pins.clone(),
-                    jobs: self.workers.jobs(),
                 };
                 opened(remote.resolve(repository)?, OpenMedium::Remote(remote))
             }
@@ -452,7 +450,7 @@ impl Media {
         let mount: Vec<RegistryReference> =
             source.filter(|source| source.host == repository.host).cloned().into_iter().collect();
         let client = &self.client;
-        each(self.workers.jobs(), &set.blobs, |blob| -> Result<(), MediaError> {
+        each(self.client.transfers(), &set.blobs, |blob| -> Result<(), MediaError> {
             // What lies in another registry is fetched only if this one neither has it nor takes it over.
             if source.is_some() {
                 let mounted = || {

@@ -30,6 +30,7 @@ pub mod installer;
 pub mod kernel;
 pub mod kernel_facts;
 pub mod lock;
+pub mod mirror;
 pub mod one_image;
 pub mod outputs;
 pub mod packages;

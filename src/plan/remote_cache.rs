@@ -151,7 +151,7 @@ impl RemoteCache {
         for repository in &self.to {
             let activity = context.events.begin("cache", repository.to_string(), None);
             let send = |(key, outputs): &(Digest, Outputs)| self.send_one(context, repository, key, outputs);
-            each(context.workers.jobs().max(2), &steps, send)?;
+            each(context.client.transfers(), &steps, send)?;
             activity.finish("");
         }
         Ok(())

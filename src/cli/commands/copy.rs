@@ -7,9 +7,16 @@ use super::super::failure::{Failure, Outcome};
 use super::super::options::{self, Options};
 use super::super::printer::Printer;
 use super::{check_outputs, print_written};
+use crate::base::printable;
+use crate::base::units::{count, size};
+use crate::image::Reference;
 use crate::plan::copy::copy;
+use crate::plan::mirror::{Fate, MirrorSpec, Mirrored, Target, mirror};
 
 pub(super) fn run(args: &Copy, options: &Options, printer: &Printer) -> Result<Outcome, Failure> {
+    if !args.tags.is_empty() {
+        return tags(args, options, printer);
+    }
     let source = options::reference(&args.source)?;
     let targets = args.targets.iter().map(|text| options::reference(text)).collect::<Result<Vec<_>, _>>()?;
     check_outputs(&targets, options)?;
@@ -17,4 +24,87 @@ pub(super) fn run(args: &Copy, options: &Options, printer: &Printer) -> Result<O
     let written = copy(&options.context, &source, &targets, platform.as_ref())?;
     print_written("copy", &written, json!({}), printer)?;
     Ok(Outcome::Done)
+}
+
+/// Copies tags of a repository.
+fn tags(args: &Copy, options: &Options, printer: &Printer) -> Result<Outcome, Failure> {
+    let spec = spec(args, options)?;
+    let mirrored = mirror(&spec, &options.context)?;
+    let (mut copied, mut there, mut failed, mut bytes) = (0, 0, 0, 0);
+    let mut text = String::new();
+    for one in &mirrored {
+        match &one.fate {
+            Fate::There => there += 1,
+            Fate::Failed { .. } => failed += 1,
+            Fate::Copied { size, .. } => {
+                copied += 1;
+                bytes += size;
+            }
+        }
+        text.push_str(&line(one));
+    }
+    let word = if args.dry_run { "to be copied" } else { "copied" };
+    let failures = if failed == 0 { String::new() } else { format!(", {failed} failed") };
+    text.push_str(&format!(
+        "{}: {copied} {word} ({}), {there} there already{failures}\n",
+        count(mirrored.len(), "tag"),
+        size(bytes)
+    ));
+    let summary = json!({ "copied": copied, "there": there, "failed": failed, "bytes": bytes });
+    let value = json!({ "dryRun": args.dry_run, "tags": mirrored, "summary": summary });
+    printer.result("copy", value, &text)?;
+    match failed {
+        0 => Ok(Outcome::Done),
+        _ => Err(Failure::network(format!("{failed} of {} were not copied", count(mirrored.len(), "tag")))
+            .hint(Some("run it again: what is there already is left alone".to_owned()))),
+    }
+}
+
+fn spec(args: &Copy, options: &Options) -> Result<MirrorSpec, Failure> {
+    let repository = |text: &str| -> Result<Reference, Failure> {
+        let reference = options::reference(text)?;
+        let named = match &reference {
+            Reference::Registry(reference) => reference.tag.is_some() || reference.digest.is_some(),
+            Reference::Layout { name, .. } => name.is_some(),
+            _ => false,
+        };
+        match named {
+            true => Err(Failure::usage(format!("`{text}`: with `--tags`, no tag stands behind the name"))),
+            false => Ok(reference),
+        }
+    };
+    let Reference::Registry(source) = repository(&args.source)? else {
+        return Err(Failure::usage(format!("`{}`: `--tags` is for the tags of a registry", args.source)));
+    };
+    let [target] = args.targets.as_slice() else {
+        return Err(Failure::usage("`--tags` wants one DST".to_owned()));
+    };
+    let reference = repository(target)?;
+    check_outputs(std::slice::from_ref(&reference), options)?;
+    let target = match reference {
+        Reference::Registry(repository) => Target::Repository(repository),
+        Reference::Layout { directory, .. } => Target::Layout(directory),
+        _ => {
+            return Err(Failure::usage(format!(
+                "`{target}`: with `--tags`, DST is a repository or `oci:DIR`"
+            )));
+        }
+    };
+    let platform = args.platform.as_deref().map(options::platform).transpose()?;
+    Ok(MirrorSpec { source, target, tags: args.tags.clone(), platform, dry_run: args.dry_run })
+}
+
+/// A tag, as it is told on the terminal.
+fn line(one: &Mirrored) -> String {
+    let Mirrored { tag, digest, fate, .. } = one;
+    let digest = digest.map(|digest| format!("@{digest}")).unwrap_or_default();
+    let (word, more) = match fate {
+        Fate::There => ("there", String::new()),
+        Fate::Failed { .. } => ("failed", String::new()),
+        Fate::Copied { before: None, size: bytes } => ("new", format!("  {}", size(*bytes))),
+        Fate::Copied { before: Some(before), size: bytes } => {
+            ("moved", format!("  {}, was {before}", size(*bytes)))
+        }
+    };
+    format!("{word:6}  {}{digest}{more}\n", printable(tag))
 }

@@ -64,6 +64,7 @@ impl<'a> Pull<'a> {
     }
 
     pub(super) async fn run(mut self, into: &mut dyn Sink) -> Result<(), RegistryError> {
+        let _transfer = self.client.transfer().await;
         let mut attempts = self.client.attempts();
         loop {
             let before = self.got;

@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 
 use reqwest::{Response, StatusCode, Url};
 use tokio::runtime::Runtime;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::auth::Auth;
 use super::credentials::{Credentials, is_docker_hub};
@@ -29,6 +30,7 @@ struct Inner {
     transport: Transport,
     auth: Auth,
     events: Events,
+    transfers: Semaphore,
     runtime: OnceLock<Runtime>,
 }
 
@@ -55,6 +57,7 @@ impl Client {
             transport: Transport::new(Arc::clone(&options)),
             auth: Auth::new(Credentials::new(Arc::clone(&options), events.clone())),
             events,
+            transfers: Semaphore::new(transfers(&options)),
             options,
             runtime: OnceLock::new(),
         }))
@@ -74,6 +77,16 @@ impl Client {
         let runtime =
             builder.build().map_err(|source| RegistryError::Local { asked: asked.to_owned(), source })?;
         self.0.runtime.get_or_init(|| runtime).block_on(work)
+    }
+
+    /// How many blobs are under way at once, whoever asks for them: more threads than that would only wait.
+    pub fn transfers(&self) -> usize {
+        transfers(&self.0.options)
+    }
+
+    /// Held while a blob is under way.
+    pub(super) async fn transfer(&self) -> Option<SemaphorePermit<'_>> {
+        self.0.transfers.acquire().await.ok() // nobody closes it
     }
 
     pub(super) fn transport(&self) -> &Transport {
@@ -174,6 +187,13 @@ impl Client {
         let ours = same_origin(response.url(), &target.base);
         let credentials = ours && self.0.auth.has_credentials(target).await;
         self.0.transport.refusal(asked, response, credentials).await
+    }
+}
+
+fn transfers(options: &Options) -> usize {
+    match options.transfers {
+        0 => 4,
+        number => number.min(Semaphore::MAX_PERMITS),
     }
 }
 

@@ -25,6 +25,8 @@ pub struct Options {
     pub auth_file: Option<PathBuf>,
     /// See [`Environment`].
     pub environment: Environment,
+    /// How many blobs are under way at once; 0 stands for 4, as many clients have it.
+    pub transfers: usize,
     /// What is put up with.
     pub patience: Patience,
     /// What waiting is measured by.

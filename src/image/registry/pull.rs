@@ -47,6 +47,33 @@ impl Client {
         })
     }
 
+    /// The digest that the registry says a name has; `None`, if there is nothing of that name. Asked by `HEAD`, which
+    /// registries that count pulls do not count. It is to compare with, and not to be believed.
+    pub fn claimed(&self, reference: &RegistryReference) -> Result<Option<Digest>, RegistryError> {
+        let asked = format!("look for the manifest of `{reference}`");
+        let target = self.target(reference)?;
+        let head = self.blocking(&asked, async || {
+            let url = target.url(&format!("manifests/{}", reference.manifest_name()));
+            let request = Request::new(Method::HEAD, url, &asked).header(ACCEPT, &accepted());
+            let response = self.request(&target, &[target.pull_scope()], &request).await?;
+            match response.status() {
+                StatusCode::OK => Ok(Head::Is(claimed_digest(&asked, &response)?)),
+                StatusCode::NOT_FOUND => Ok(Head::Nothing),
+                StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => Ok(Head::Is(None)),
+                _ => Err(self.refused(&target, &asked, response).await),
+            }
+        })?;
+        match head {
+            Head::Nothing => Ok(None),
+            Head::Is(Some(digest)) => Ok(Some(digest)),
+            Head::Is(None) => match self.resolve(reference) {
+                Ok((descriptor, _)) => Ok(Some(descriptor.digest)),
+                Err(RegistryError::NotFound { .. }) => Ok(None),
+                Err(error) => Err(error),
+            },
+        }
+    }
+
     /// Fetches the manifest or index that `descriptor` describes.
     pub fn manifest(
         &self,
@@ -180,6 +207,13 @@ impl Client {
         })
         .await
     }
+}
+
+/// What a registry says to `HEAD`.
+enum Head {
+    Nothing,
+    /// There is something, with this digest if it says so.
+    Is(Option<Digest>),
 }
 
 /// Some registries convert a manifest to the first type that is accepted, so all are named; the

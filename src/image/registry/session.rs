@@ -91,6 +91,7 @@ impl<'a> Uploading<'a> {
 
     /// Uploads into `opened`, or a session of its own.
     pub(super) async fn run(mut self, opened: Option<Session>) -> Result<(), RegistryError> {
+        let _transfer = self.client.transfer().await;
         let mut attempts = self.client.attempts();
         let (mut session, mut sessions, mut furthest) = (opened, 0, 0);
         loop {

@@ -3,10 +3,10 @@
 use super::super::program::Shell;
 use super::super::root::Inode;
 use super::super::shell::expand_braces;
-use super::super::shell::pattern::Pattern;
 use super::super::shell::syntax::{Operation, Parameter, Part, Word};
 use super::stream::Stream;
 use super::{Descriptors, Runner, Stop, Target};
+use crate::base::pattern::Pattern;
 
 /// Words of one command: what Linux takes at most, when they are short.
 const WORDS_MAX: usize = 1 << 17;

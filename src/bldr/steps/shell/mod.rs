@@ -8,14 +8,12 @@
 //! | `command` | lists, pipelines and commands out of characters |
 //! | `word` | words, quotes and parameters out of characters |
 //! | `braces` | `{a,b}` and `{1..3}` |
-//! | `pattern` | `*`, `?` and `[…]` against a name |
 //!
 //! Documents: POSIX.1-2017, "Shell Command Language"; the manual of bash for braces, `&>` and
 //! replacements in parameters. What is not understood is refused, never guessed.
 
 mod braces;
 mod command;
-pub(super) mod pattern;
 mod reader;
 pub(super) mod syntax;
 mod word;

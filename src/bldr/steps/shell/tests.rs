@@ -1,5 +1,4 @@
 use super::command::parse;
-use super::pattern::Pattern;
 use super::reader::{ParseError, Position};
 use super::syntax::{CommandKind, List, Part, RedirectKind, Word};
 
@@ -126,27 +125,5 @@ fn nesting_without_an_end_is_an_error_and_no_crash() {
     {
         let text = open.repeat(10_000) + inside + &close.repeat(10_000);
         assert!(parse(&text).is_err());
-    }
-}
-
-#[test]
-fn patterns_fit_whole_names() {
-    for (pattern, name, fits) in [
-        ("*", "", true),
-        ("a*c", "abc", true),
-        ("a*c", "abcd", false),
-        ("*.ko", ".ko", true),
-        ("?", "", false),
-        ("[a-c]x", "bx", true),
-        ("[!a-c]x", "bx", false),
-        ("[]]", "]", true),
-        ("[a", "[a", true),
-        ("[[:digit:]]*", "1a", true),
-        ("\\*", "*", true),
-        ("\\*", "a", false),
-        ("*a*b*c*", "xaybzc", true),
-        ("[a-]", "-", true),
-    ] {
-        assert_eq!(Pattern::of(pattern).matches(name), fits, "{pattern} {name}");
     }
 }

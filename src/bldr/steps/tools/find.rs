@@ -2,8 +2,8 @@
 
 use super::super::root::{Errno, Id, Inode, Node};
 use super::super::run::{Io, Refusal, Runner, Stop};
-use super::super::shell::pattern::Pattern;
 use super::{UNKNOWN, beside, complain, last_name};
+use crate::base::pattern::Pattern;
 
 /// Bytes of arguments that one `-exec … +` gets, as xargs' default.
 const BATCH_MAX: usize = 128 << 10;

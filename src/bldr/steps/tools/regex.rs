@@ -7,7 +7,7 @@
 
 use regex::bytes::{Regex, RegexBuilder};
 
-use super::super::shell::pattern::class_of;
+use crate::base::pattern::class_of;
 
 /// Longest expression, in bytes.
 const EXPRESSION_MAX: usize = 4096;

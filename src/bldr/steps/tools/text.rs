@@ -2,9 +2,9 @@
 
 use super::super::options::{Given, Spec, flag, valued};
 use super::super::run::{Io, Refusal, Runner, Stop, TEXT_MAX};
-use super::super::shell::pattern::class_of;
 use super::{UNKNOWN, complain};
 use crate::base::Content;
+use crate::base::pattern::class_of;
 
 const CAT: Spec = Spec { short: "u", long: &[] };
 const HEAD: Spec =

@@ -1,8 +1,9 @@
-//! `*`, `?` and `[…]` against a name, byte by byte as in the locale of containers, "C".
+//! `*`, `?` and `[…]` against a name (POSIX.1-2017, "Pattern Matching Notation"), byte by byte as in the locale of
+//! containers, "C".
 
 /// A pattern.
 #[derive(Debug, Clone)]
-pub(crate) struct Pattern(Vec<Item>);
+pub struct Pattern(Vec<Item>);
 
 #[derive(Debug, Clone)]
 enum Item {
@@ -13,7 +14,7 @@ enum Item {
 }
 
 /// Whether a byte is of a class.
-type Class = fn(&u8) -> bool;
+pub type Class = fn(&u8) -> bool;
 
 #[derive(Debug, Clone)]
 enum Member {
@@ -24,7 +25,7 @@ enum Member {
 impl Pattern {
     /// A pattern out of characters, each with whether it may mean something. With `escapes`, a backslash that
     /// may takes the meaning from what follows, as in `find -name`.
-    pub(crate) fn new(characters: &[(char, bool)], escapes: bool) -> Self {
+    pub fn new(characters: &[(char, bool)], escapes: bool) -> Self {
         let mut bytes: Vec<(u8, bool)> = Vec::new();
         for (character, active) in characters {
             let mut buffer = [0; 4];
@@ -58,18 +59,18 @@ impl Pattern {
     }
 
     /// All of `text` means something, and backslashes escape.
-    pub(crate) fn of(text: &str) -> Self {
+    pub fn of(text: &str) -> Self {
         let characters: Vec<(char, bool)> = text.chars().map(|character| (character, true)).collect();
         Self::new(&characters, true)
     }
 
     /// Whether it begins with a dot of its own.
-    pub(crate) fn starts_with_dot(&self) -> bool {
+    pub fn starts_with_dot(&self) -> bool {
         matches!(self.0.first(), Some(Item::Byte(b'.')))
     }
 
     /// Whether all of `text` fits. Takes at most the product of both lengths.
-    pub(crate) fn matches(&self, text: &str) -> bool {
+    pub fn matches(&self, text: &str) -> bool {
         let (text, items) = (text.as_bytes(), &self.0);
         let (mut at, mut item) = (0, 0);
         // Where the last star stands, and how far it reaches.
@@ -159,7 +160,7 @@ fn class(bytes: &[(u8, bool)]) -> Option<(Class, usize)> {
 }
 
 /// The bytes of a class by its name, in the locale "C".
-pub(crate) fn class_of(name: &str) -> Option<Class> {
+pub fn class_of(name: &str) -> Option<Class> {
     Some(match name {
         "alpha" => u8::is_ascii_alphabetic,
         "digit" => u8::is_ascii_digit,
@@ -175,4 +176,31 @@ pub(crate) fn class_of(name: &str) -> Option<Class> {
         "space" => |byte| matches!(byte, b' ' | b'\t'..=b'\r'),
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_fit_whole_names() {
+        for (pattern, name, fits) in [
+            ("*", "", true),
+            ("a*c", "abc", true),
+            ("a*c", "abcd", false),
+            ("*.ko", ".ko", true),
+            ("?", "", false),
+            ("[a-c]x", "bx", true),
+            ("[!a-c]x", "bx", false),
+            ("[]]", "]", true),
+            ("[a", "[a", true),
+            ("[[:digit:]]*", "1a", true),
+            ("\\*", "*", true),
+            ("\\*", "a", false),
+            ("*a*b*c*", "xaybzc", true),
+            ("[a-]", "-", true),
+        ] {
+            assert_eq!(Pattern::of(pattern).matches(name), fits, "{pattern} {name}");
+        }
+    }
 }

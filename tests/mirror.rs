@@ -31,7 +31,7 @@ fn the_tags_that_fit_are_copied_once_in_the_order_of_versions() {
     let words = ["copy", "--tags", "v1.11.*", &source, &target];
 
     let dry = world.ok(&[&words[..], &["--dry-run"]].concat());
-    assert!(dry.lines().last().unwrap().starts_with("2 tags: 2 to be copied ("), "{dry}");
+    assert!(dry.lines().last().unwrap().starts_with("2 tags: 2 to be copied (images of "), "{dry}");
     assert!(to.log().iter().all(|asked| asked.method == "HEAD"), "{:?}", to.log());
 
     let said = world.ok(&words);
@@ -47,7 +47,7 @@ fn the_tags_that_fit_are_copied_once_in_the_order_of_versions() {
     let pulls = from.count("GET", "/manifests/");
     let sent = to.log().len();
     let said = world.ok(&words);
-    assert!(said.ends_with("2 tags: 0 copied (0 bytes), 2 there already\n"), "{said}");
+    assert!(said.ends_with("2 tags: 0 copied (images of 0 bytes), 2 there already\n"), "{said}");
     assert_eq!(from.count("GET", "/manifests/"), pulls);
     assert!(to.log()[sent..].iter().all(|asked| asked.method == "HEAD"));
 
@@ -75,12 +75,15 @@ fn a_tag_that_cannot_be_copied_does_not_stop_the_others_and_comes_the_next_time(
     let (source, target) = (format!("{}/acme/x", from.host), format!("{}/site/x", to.host));
     let words = ["copy", "--tags", "*", &source, &target];
     let ran = world.run(&words);
-    ran.failed(4, &["`2` is not copied: ", "DENIED: quota", "1 of 3 tags were not copied", "run it again"]);
-    assert!(ran.out.contains("failed  2\n") && ran.out.contains("3 tags: 2 copied ("), "{ran:#?}");
+    ran.failed(
+        4,
+        &["`2` is not copied: ", "DENIED: quota", "no credentials are known", "run it again to go on"],
+    );
+    assert!(ran.out.contains("failed  2\n") && ran.out.contains("3 tags: 2 copied (images of "), "{ran:#?}");
     assert!(ran.out.ends_with(", 0 there already, 1 failed\n"), "{ran:#?}");
     let sent = to.uploaded();
     let said = world.ok(&words);
-    assert!(said.contains("3 tags: 1 copied (") && said.ends_with(", 2 there already\n"), "{said}");
+    assert!(said.contains("3 tags: 1 copied (images of ") && said.ends_with(", 2 there already\n"), "{said}");
     assert_eq!(to.uploaded(), sent, "its blobs were there");
 }
 
@@ -100,10 +103,49 @@ fn a_layout_is_a_target_too_and_what_makes_no_sense_is_refused() {
         &["no tag of `", "fits v*", "2 tags, such as `2`"],
     );
     let tagged = format!("{source}:1");
-    refused(&["copy", "--tags", "*", &tagged, "oci:site"], 2, &["no tag stands behind the name"]);
+    refused(&["copy", "--tags", "*", &tagged, "oci:site"], 2, &["leave the tag out of SRC and DST"]);
     refused(&["copy", "--tags", "*", "oci:site", "oci:other"], 2, &["is for the tags of a registry"]);
     refused(&["copy", "--tags", "*", &source, "oci:a", "oci:b"], 2, &["wants one DST"]);
     refused(&["copy", "--tags", "*", &source, "oci-archive:a.tar"], 2, &["is a repository or `oci:DIR`"]);
     refused(&["copy", "--dry-run", &source, "oci:a"], 2, &["--tags"]);
     refused(&["copy", "--tags", "*", &source, "oci:a", "--offline"], 4, &["--offline"]);
+}
+
+#[test]
+fn tags_of_one_image_move_its_blobs_once() {
+    let world = World::new();
+    let from = registry(&world, &["1.2.3"]);
+    let manifest = from.manifest("acme/x", "1.2.3").unwrap();
+    for tag in ["latest", "1", "1.2"] {
+        from.add_manifest("acme/x", tag, "application/vnd.oci.image.manifest.v1+json", &manifest);
+    }
+    std::fs::remove_dir_all(world.path("cache")).unwrap();
+    let to = FakeRegistry::start(Faults::default());
+    let (source, target) = (format!("{}/acme/x", from.host), format!("{}/site/x", to.host));
+    world.ok(&["copy", "--tags", "*", &source, &target, "--jobs", "8"]);
+    assert_eq!(to.count("POST", "/blobs/uploads/"), to.count("PUT", "/blobs/uploads/"));
+    assert_eq!(to.uploaded(), from.given());
+    for tag in ["latest", "1", "1.2", "1.2.3"] {
+        assert_eq!(to.manifest("site/x", tag).as_ref(), Some(&manifest));
+    }
+}
+
+#[test]
+fn a_source_cannot_lead_out_of_the_repository_and_what_stops_one_tag_stops_all() {
+    let world = World::new();
+    let from = registry(&world, &["v1", "v2", "v3"]);
+    let climbing = "v1/../../../../prod/app/manifests/latest";
+    from.add_manifest("acme/x", climbing, "application/vnd.oci.image.index.v1+json", b"{}");
+    let to = FakeRegistry::start(Faults::default());
+    let (source, target) = (format!("{}/acme/x", from.host), format!("{}/site/x", to.host));
+    let ran = world.run(&["copy", "--tags", "*", &source, &target]);
+    assert!(ran.code == 0 && ran.err.contains("1 of them are no tags, such as `v1/../"), "{ran:#?}");
+    assert!(to.log().iter().all(|asked| asked.path.starts_with("/v2/site/x/")));
+
+    let nobody = format!("127.0.0.1:{}/site/x", support::docker_registry::free_port());
+    let ran = world.run(&["copy", "--tags", "*", "--jobs", "1", "--tries", "1", "--json", &source, &nobody]);
+    assert_eq!(ran.code, 4);
+    let value: serde_json::Value = serde_json::from_str(&ran.out).expect("one document");
+    assert_eq!(value["result"]["summary"]["failed"], 1);
+    assert_eq!(value["result"]["summary"]["notTried"], 2);
 }

@@ -482,7 +482,7 @@ fn each_fault_ends_in_the_right_image_or_in_the_right_error() {
         let broken = |fake: &FakeRegistry, world: &World| {
             fake.set(|faults| {
                 faults.rules = rules.clone();
-                faults.stalls = Some(Arc::clone(&world.time.stalls));
+                faults.stalls = Some(world.time.stalls.clone());
                 more(faults);
             });
         };
@@ -599,7 +599,7 @@ fn waits_grow_are_those_that_are_asked_for_and_end_at_the_deadline() {
     };
     // Three quarters, by the clock's jitter, of half a second, of a second, and so on.
     assert_eq!(waits(answer(503), 3), (true, vec![375, 750, 1500]));
-    assert_eq!(waits(answer(503), ALWAYS), (false, vec![375, 750, 1500, 3000, 6000]));
+    assert_eq!(waits(answer(503), ALWAYS), (false, vec![375, 750, 1500, 3000, 6000, 12_000, 15_000]));
     let after = |wait| Wrong::Answer(429, wait, "");
     assert_eq!(waits(after(&[("Retry-After", "20")]), 2), (true, vec![20_250, 20_250]));
     assert_eq!(waits(after(&[("Retry-After", "301")]), 1), (false, vec![]));
@@ -621,14 +621,14 @@ fn waits_grow_are_those_that_are_asked_for_and_end_at_the_deadline() {
 #[test]
 fn a_request_that_is_too_large_for_a_proxy_goes_in_smaller_ones() {
     let (fake, time) = (FakeRegistry::start(Faults::default()), TestTime::default());
-    let (descriptor, content) = blob(&bytes(14, 5 << 20));
+    let (descriptor, content) = blob(&bytes(14, 20 << 20));
     fake.set(|faults| faults.largest = Some(1_500_000));
     let pushed = time.client().push_blob(&reference(&fake), &descriptor, &content, &[], &Progress::default());
     assert_eq!(pushed.unwrap(), Pushed::Uploaded);
-    assert_eq!(fake.blob("acme/x", &descriptor.digest).unwrap(), bytes(14, 5 << 20));
+    assert_eq!(fake.blob("acme/x", &descriptor.digest).unwrap(), bytes(14, 20 << 20));
     let sizes: Vec<usize> =
         fake.log().iter().filter(|asked| asked.method == "PATCH").map(|asked| asked.body.len()).collect();
-    assert!(sizes.iter().filter(|size| **size <= 1_500_000).sum::<usize>() == 5 << 20, "{sizes:?}");
+    assert!(sizes.iter().filter(|size| **size <= 1_500_000).sum::<usize>() == 20 << 20, "{sizes:?}");
     fake.set(|faults| faults.largest = Some(1000));
     let (descriptor, content) = blob(&bytes(16, 5 << 20));
     let refused =
@@ -653,4 +653,61 @@ fn with_a_fifth_of_all_requests_failing_images_arrive_and_few_bytes_twice() {
         assert!(to.uploaded() * 2 <= all * 3, "{seed}: {} of {all}", to.uploaded());
         assert!(from.given() * 2 <= all * 3, "{seed}: {} of {all}", from.given());
     }
+}
+
+#[test]
+fn a_blob_without_bytes_goes_and_comes_like_any_other() {
+    let (fake, time) = (FakeRegistry::start(Faults::default()), TestTime::default());
+    fake.set(|faults| faults.rules = vec![rule("PUT", "", 1, Wrong::Mute), rule("GET", "", 1, Wrong::Mute)]);
+    let (descriptor, content) = blob(b"");
+    let client = time.client();
+    let pushed = client.push_blob(&reference(&fake), &descriptor, &content, &[], &Progress::default());
+    assert_eq!(pushed.unwrap(), Pushed::Uploaded);
+    let mut got = Vec::new();
+    client.pull_blob(&reference(&fake), &descriptor, &mut got, &Progress::default()).unwrap();
+    assert!(got.is_empty() && fake.blob("acme/x", &descriptor.digest).is_some());
+}
+
+#[test]
+fn who_tries_once_tries_once_and_a_host_that_has_answered_is_waited_for() {
+    let time = TestTime::default();
+    let options = time.options();
+    let once = Options { patience: Patience { tries: 1, ..options.patience }, ..options };
+    let fake = FakeRegistry::start(Faults::default());
+    let lost = Wrong::Answer(404, &[], r#"{"errors":[{"code":"BLOB_UPLOAD_UNKNOWN"}]}"#);
+    fake.set(|faults| faults.rules = vec![rule("PUT", "/blobs/uploads/", ALWAYS, lost)]);
+    let (descriptor, content) = blob(&bytes(5, 1000));
+    let client = Client::new(once, Events::default());
+    client.push_blob(&reference(&fake), &descriptor, &content, &[], &Progress::default()).unwrap_err();
+    assert_eq!((fake.count("PUT", ""), time.waits().len()), (1, 0));
+
+    // Behind this port nobody listens any more, once it has answered.
+    let tries = |answers: bool| {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let from: RegistryReference = format!("{}/acme/x:1", listener.local_addr().unwrap()).parse().unwrap();
+        let time = TestTime::default();
+        let client = time.client();
+        match answers {
+            true => {
+                let server = std::thread::spawn(move || {
+                    use std::io::{BufRead as _, BufReader, Write as _};
+                    let (mut stream, _) = listener.accept().unwrap();
+                    let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+                    while lines.next().is_some_and(|line| !line.unwrap().is_empty()) {}
+                    stream
+                        .write_all(b"HTTP/1.1 503 x\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+                        .unwrap();
+                });
+                let error = client.resolve(&from).unwrap_err();
+                server.join().unwrap();
+                assert!(matches!(error, RegistryError::Network { .. }), "{error:?}");
+            }
+            false => {
+                drop(listener);
+                client.resolve(&from).unwrap_err();
+            }
+        }
+        time.waits().len() + 1
+    };
+    assert_eq!((tries(false), tries(true)), (4, 8));
 }

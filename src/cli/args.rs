@@ -16,6 +16,7 @@ pub use self::build::{Build, Bundle, Verify};
 pub use self::extension::{Extension, Packages};
 pub use self::kernel::Kernel;
 use crate::base::units::parse_time;
+use crate::image::registry::Patience;
 use crate::talos::kind::Kind;
 
 /// Assembles Talos Linux images natively: no daemon, no root, no other program.
@@ -79,6 +80,7 @@ pub struct Global {
         require_equals = true,
         value_delimiter = ',',
         default_missing_value = EVERYWHERE,
+        value_parser = host,
         help_heading = "Global options"
     )]
     pub insecure: Vec<String>,
@@ -102,9 +104,9 @@ pub struct Global {
     #[arg(long, global = true, value_name = "FILE", requires = "tls_cert", help_heading = "Global options")]
     pub tls_key: Option<PathBuf>,
     /// How often a request to a registry is tried while no byte gets through
-    #[arg(long, global = true, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=100), help_heading = "Global options")]
+    #[arg(long, global = true, value_name = "N", default_value_t = Patience::TRIES, value_parser = clap::value_parser!(u32).range(1..=100), help_heading = "Global options")]
     pub tries: u32,
-    /// Give registries no more than this time in all, as in 90s, 10m or 1h
+    /// Use registries no longer than this from the command's start, as in 90s, 10m or 1h
     #[arg(long, global = true, value_name = "TIME", value_parser = time, help_heading = "Global options")]
     pub deadline: Option<Duration>,
     /// Print results and errors only
@@ -124,8 +126,17 @@ pub struct Global {
     pub color: When,
 }
 
+fn host(text: &str) -> Result<String, String> {
+    let word = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
+    match text == EVERYWHERE || (!text.is_empty() && text.bytes().all(word)) {
+        true => Ok(text.to_ascii_lowercase()),
+        false => Err("not a host, as in `registry.example.com:5000`".to_owned()),
+    }
+}
+
 fn time(text: &str) -> Result<Duration, String> {
-    parse_time(text).ok_or_else(|| "not a time, as in `90s`, `10m` or `1h`".to_owned())
+    let time = parse_time(text).filter(|time| !time.is_zero());
+    time.ok_or_else(|| "not a time, as in `90s`, `10m` or `1h`".to_owned())
 }
 
 /// When to do something that suits a terminal.

@@ -275,6 +275,10 @@ fn pull(
     store: &Store,
     progress: &Progress,
 ) -> Result<(), MediaError> {
+    let _turn = client.turn(repository, &blob.digest);
+    if store.blob(&blob.digest, blob.size).is_some() {
+        return Ok(()); // who had the turn before has fetched it
+    }
     let mut draft = store.draft()?;
     client.pull_blob(repository, blob, draft.file(), progress)?;
     store.adopt(draft, &blob.digest)?;

@@ -19,14 +19,29 @@ pub fn copy(
         Some(platform) => select(&image, image.root.clone(), Some(platform))?.0,
         None => image.root.clone(),
     };
-    let set = ImageSet::read(&image, placed(&image, root))?;
+    let set = whole(&image, root)?;
+    write(context, &image, &set, targets)
+}
+
+/// All of the image below a root.
+pub(super) fn whole(image: &Opened, root: Document) -> Result<ImageSet, Error> {
+    Ok(ImageSet::read(image, placed(image, root))?)
+}
+
+/// Writes what was read of `image` to each of `targets`.
+pub(super) fn write(
+    context: &Context,
+    image: &Opened,
+    set: &ImageSet,
+    targets: &[Reference],
+) -> Result<Vec<Written>, Error> {
     let local = image.registry().is_none();
     let to_registry = targets.iter().all(|target| matches!(target, Reference::Registry(_)));
     if !local && !to_registry {
         image.prefetch(&set.blobs, &context.events)?;
     }
-    let fetch = outputs::source(&image, to_registry);
-    outputs::write(context, targets, &set, &fetch, image.registry())
+    let fetch = outputs::source(image, to_registry);
+    outputs::write(context, targets, set, &fetch, image.registry())
 }
 
 /// The root with its platform in the descriptor: a layout that is fed to the Talos imager must have it

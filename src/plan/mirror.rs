@@ -3,20 +3,24 @@
 //! Each tag is held against what the target has, and copied if it is another image: run again, after an end in the
 //! middle or when tags have moved, it copies what is missing. One tag that cannot be copied does not stop the others.
 
-use std::cmp::Ordering;
+use std::cmp;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
 
-use super::copy::copy;
+use super::copy::{whole, write};
 use super::error::{Error, Problem};
 use super::run::Context;
+use crate::base::Digest;
 use crate::base::pattern::Pattern;
 use crate::base::workers::each;
-use crate::base::{Digest, chain};
 use crate::image::document::select;
-use crate::image::{ImageSet, Media, MediaError, Platform, Reference, RegistryReference};
+use crate::image::{Media, MediaError, Platform, Reference, RegistryReference};
+
+/// Tags that are looked at at once, at most.
+const AT_ONCE: usize = 8;
 
 /// Where the tags go.
 #[derive(Debug, Clone)]
@@ -61,19 +65,27 @@ pub struct MirrorSpec {
 pub enum Fate {
     /// The target had it.
     There,
-    /// It was copied; in a dry run, it would be.
-    Copied {
-        /// What the target had under this tag.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        before: Option<Digest>,
-        /// Bytes of the whole image, whether they had to be sent or not.
-        size: u64,
-    },
+    /// It was copied.
+    Copied(Copied),
+    /// It would have been, were it not a dry run.
+    ToBeCopied(Copied),
     /// It was not copied.
     Failed {
         /// Why.
         why: String,
     },
+    /// It was not tried: a registry could not be spoken to.
+    NotTried,
+}
+
+/// An image that is copied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Copied {
+    /// What the target had under this tag.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub before: Option<Digest>,
+    /// Bytes of the whole image, whether they had to be sent or not.
+    pub size: u64,
 }
 
 /// A tag.
@@ -91,12 +103,17 @@ pub struct Mirrored {
     pub fate: Fate,
 }
 
-/// Copies; gives each tag that fits, in the order of versions.
-pub fn mirror(spec: &MirrorSpec, context: &Context) -> Result<Vec<Mirrored>, Error> {
+/// Copies; gives each tag that fits, in the order of versions. `failed` is told of each error as soon as there is one,
+/// and gives the words for it.
+pub fn mirror(
+    spec: &MirrorSpec,
+    context: &Context,
+    failed: &(dyn Fn(&str, Error) -> String + Sync),
+) -> Result<Vec<Mirrored>, Error> {
     let patterns: Vec<Pattern> = spec.tags.iter().map(|text| Pattern::of(text)).collect();
     let all = context.client.tags(&spec.source).map_err(MediaError::from)?;
-    let mut tags: Vec<String> =
-        all.iter().filter(|tag| patterns.iter().any(|pattern| pattern.matches(tag))).cloned().collect();
+    let mut tags: Vec<&String> =
+        all.iter().filter(|tag| patterns.iter().any(|pattern| pattern.matches(tag))).collect();
     if tags.is_empty() {
         let newest = all.iter().max_by(|one, other| by_number(one, other));
         let problem =
@@ -109,64 +126,141 @@ pub fn mirror(spec: &MirrorSpec, context: &Context) -> Result<Vec<Mirrored>, Err
     }
     tags.sort_by(|one, other| by_number(one, other));
     tags.dedup();
-    let done = Mutex::new(Vec::new());
-    // A layout's index is one file: its images are written one after another.
-    let at_once = if matches!(spec.target, Target::Layout(_)) { 1 } else { context.client.transfers() };
-    let numbered: Vec<(usize, String)> = tags.into_iter().enumerate().collect();
-    each(at_once, &numbered, |(number, tag)| -> Result<(), Error> {
-        let target = spec.target.of(tag);
-        let (digest, fate) = match one(spec, context, tag, &target) {
-            Ok((digest, fate)) => (Some(digest), fate),
-            Err(error) => {
-                let why = chain(&error);
-                context.events.warn(format!("`{tag}` is not copied: {why}"), None);
-                (None, Fate::Failed { why })
-            }
-        };
-        let mirrored = Mirrored { tag: tag.clone(), reference: target.to_string(), digest, fate };
-        done.lock().unwrap_or_else(PoisonError::into_inner).push((*number, mirrored));
+    let run = Run { spec, context, failed, done: Mutex::default(), over: AtomicBool::new(false) };
+    // What the source has: tags of one image are copied one after another, so that its blobs go over the wire once.
+    let claims: Mutex<Vec<(usize, Option<Digest>)>> = Mutex::default();
+    let numbers: Vec<usize> = (0..tags.len()).collect();
+    each(run.at_once(), &numbers, |number| -> Result<(), Error> {
+        let claim = run.tried(tags[*number], || run.claim(tags[*number]));
+        claims.lock().unwrap_or_else(PoisonError::into_inner).extend(claim.map(|claim| (*number, claim)));
         Ok(())
     })?;
-    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-    done.sort_by_key(|(number, _)| *number);
-    Ok(done.into_iter().map(|(_, mirrored)| mirrored).collect())
+    let mut claims = claims.into_inner().unwrap_or_else(PoisonError::into_inner);
+    claims.sort_by_key(|(number, _)| *number);
+    let mut images: Vec<(Option<Digest>, Vec<usize>)> = Vec::new();
+    for (number, claim) in claims {
+        match images.iter_mut().find(|(digest, _)| claim.is_some() && *digest == claim) {
+            Some((_, tags)) => tags.push(number),
+            None => images.push((claim, vec![number])),
+        }
+    }
+    each(run.at_once(), &images, |(claim, numbers)| -> Result<(), Error> {
+        for number in numbers {
+            let tag = tags[*number];
+            if let Some((digest, fate)) = run.tried(tag, || run.one(tag, *claim)) {
+                run.note(tag, Some(digest), fate);
+            }
+        }
+        Ok(())
+    })?;
+    let mut done = run.done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let untried = tags.iter().filter(|tag| !done.iter().any(|one| one.tag == ***tag));
+    let untried: Vec<Mirrored> = untried.map(|tag| mirrored(spec, tag, None, Fate::NotTried)).collect();
+    done.extend(untried);
+    done.sort_by(|one, other| by_number(&one.tag, &other.tag));
+    Ok(done)
 }
 
-fn one(spec: &MirrorSpec, context: &Context, tag: &str, target: &Reference) -> Result<(Digest, Fate), Error> {
-    let media = Media::from(context);
-    let source = RegistryReference { tag: Some(tag.to_owned()), ..spec.source.clone() };
-    let claimed = context.client.claimed(&source).map_err(MediaError::from)?;
-    let there = digest_at(&media, context, target)?;
-    // Of an index's one platform only the index itself tells the digest.
-    if spec.platform.is_none()
-        && let Some(digest) = claimed.filter(|digest| Some(*digest) == there)
-    {
-        return Ok((digest, Fate::There));
+fn mirrored(spec: &MirrorSpec, tag: &str, digest: Option<Digest>, fate: Fate) -> Mirrored {
+    Mirrored { tag: tag.to_owned(), reference: spec.target.of(tag).to_string(), digest, fate }
+}
+
+/// What is going on.
+struct Run<'a> {
+    spec: &'a MirrorSpec,
+    context: &'a Context,
+    failed: &'a (dyn Fn(&str, Error) -> String + Sync),
+    done: Mutex<Vec<Mirrored>>,
+    /// Nothing more is begun: what stopped one tag stops all.
+    over: AtomicBool,
+}
+
+impl Run<'_> {
+    /// Tags at once. A layout's index is one file, so its images are written one after another.
+    fn at_once(&self) -> usize {
+        match self.spec.target {
+            Target::Layout(_) => 1,
+            Target::Repository(_) => self.context.client.transfers().min(AT_ONCE),
+        }
     }
-    let image = media.open(&Reference::Registry(source))?;
-    let root = match &spec.platform {
-        Some(platform) => select(&image, image.root.clone(), Some(platform))?.0,
-        None => image.root.clone(),
-    };
-    let digest = root.descriptor.digest;
-    if Some(digest) == there {
-        return Ok((digest, Fate::There));
+
+    fn note(&self, tag: &str, digest: Option<Digest>, fate: Fate) {
+        let one = mirrored(self.spec, tag, digest, fate);
+        self.done.lock().unwrap_or_else(PoisonError::into_inner).push(one);
     }
-    let set = ImageSet::read(&image, root)?;
-    let documents = set.documents.iter().map(|document| document.descriptor.size);
-    let size = set.blobs.iter().map(|blob| blob.size).chain(documents).sum();
-    if !spec.dry_run {
-        // By its digest: what was looked at is what is copied, even if the tag moves meanwhile.
-        let fixed = Reference::Registry(spec.source.with_digest(digest));
-        copy(context, &fixed, std::slice::from_ref(target), None)?;
+
+    /// Does something for a tag; an error becomes its fate.
+    fn tried<T>(&self, tag: &str, work: impl FnOnce() -> Result<T, Error>) -> Option<T> {
+        if self.over.load(Ordering::Relaxed) {
+            return None;
+        }
+        work()
+            .map_err(|error| {
+                if stops_all(&error) {
+                    self.over.store(true, Ordering::Relaxed);
+                }
+                self.note(tag, None, Fate::Failed { why: (self.failed)(tag, error) });
+            })
+            .ok()
     }
-    Ok((digest, Fate::Copied { before: there, size }))
+
+    fn source(&self, tag: &str) -> RegistryReference {
+        RegistryReference { tag: Some(tag.to_owned()), ..self.spec.source.clone() }
+    }
+
+    /// The digest that the source says a tag has. Of an index's one platform only the index itself tells it.
+    fn claim(&self, tag: &str) -> Result<Option<Digest>, Error> {
+        match self.spec.platform {
+            Some(_) => Ok(None),
+            None => Ok(self.context.client.claimed(&self.source(tag), false).map_err(MediaError::from)?),
+        }
+    }
+
+    fn one(&self, tag: &str, claim: Option<Digest>) -> Result<(Digest, Fate), Error> {
+        let Self { spec, context, .. } = self;
+        let target = spec.target.of(tag);
+        let media = Media::from(*context);
+        let there = digest_at(&media, context, &target)?;
+        if let Some(digest) = claim.filter(|digest| Some(*digest) == there) {
+            return Ok((digest, Fate::There));
+        }
+        let image = media.open(&Reference::Registry(self.source(tag)))?;
+        let root = match &spec.platform {
+            Some(platform) => select(&image, image.root.clone(), Some(platform))?.0,
+            None => image.root.clone(),
+        };
+        let digest = root.descriptor.digest;
+        if Some(digest) == there {
+            return Ok((digest, Fate::There));
+        }
+        let set = whole(&image, root)?;
+        let documents = set.documents.iter().map(|document| document.descriptor.size);
+        let size = set.blobs.iter().map(|blob| blob.size).chain(documents).sum();
+        let copied = Copied { before: there, size };
+        if spec.dry_run {
+            return Ok((digest, Fate::ToBeCopied(copied)));
+        }
+        write(context, &image, &set, std::slice::from_ref(&target))?;
+        Ok((digest, Fate::Copied(copied)))
+    }
+}
+
+/// Whether an error would meet every other tag, too.
+fn stops_all(error: &Error) -> bool {
+    match error {
+        Error::Media(MediaError::Registry(error)) => error.is_unreachable(),
+        Error::Output { source, .. } => stops_all(source),
+        Error::Media(MediaError::File(_)) | Error::File(_) => true,
+        _ => false,
+    }
 }
 
 /// What the target has under this name.
 fn digest_at(media: &Media, context: &Context, target: &Reference) -> Result<Option<Digest>, Error> {
     match target {
-        Reference::Registry(reference) => Ok(context.client.claimed(reference).map_err(MediaError::from)?),
+        Reference::Registry(reference) => {
+            Ok(context.client.claimed(reference, true).map_err(MediaError::from)?)
+        }
         Reference::Layout { directory, .. } if !directory.exists() => Ok(None),
         // A layout that does not have it says so by an error.
         _ => Ok(media.open(target).ok().map(|image| image.root.descriptor.digest)),
@@ -174,7 +268,7 @@ fn digest_at(media: &Media, context: &Context, target: &Reference) -> Result<Opt
 }
 
 /// Compares text by the numbers in it: `v1.9.0` comes before `v1.11.0`.
-fn by_number(one: &str, other: &str) -> Ordering {
+fn by_number(one: &str, other: &str) -> cmp::Ordering {
     let (mut one, mut other) = (one, other);
     loop {
         let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
@@ -188,7 +282,7 @@ fn by_number(one: &str, other: &str) -> Ordering {
             (a, b) => {
                 let (left, right) = (one[..a].trim_start_matches('0'), other[..b].trim_start_matches('0'));
                 match left.len().cmp(&right.len()).then_with(|| left.cmp(right)).then_with(|| a.cmp(&b)) {
-                    Ordering::Equal => (one, other) = (&one[a..], &other[b..]),
+                    cmp::Ordering::Equal => (one, other) = (&one[a..], &other[b..]),
                     unequal => return unequal,
                 }
             }

@@ -6,19 +6,21 @@
 //! **whoever may write such a cache may choose what a step gives.** Results are the same bytes whoever makes them, so
 //! any number of runners may write at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::error::Error;
 use super::run::Context;
 use super::step::Outputs;
 use crate::base::workers::each;
-use crate::base::{Digest, json as encoded};
+use crate::base::{Digest, chain, json as encoded};
 use crate::image::registry::{Client, Progress, RegistryError};
 use crate::image::{Descriptor, Document, Manifest, MediaError, RegistryReference, media_type};
 
 /// What a step's record is, as an artifact.
 const STEP_TYPE: &str = "application/vnd.talosmith.step.v1+json";
+/// How often a cache is asked for a step that can be made.
+const TRIES: u32 = 2;
 /// The largest record that is believed.
 const RECORD_LIMIT: u64 = 1 << 20;
 
@@ -32,6 +34,8 @@ pub struct RemoteCache {
     /// What is being fetched: whoever wants the same waits for it.
     fetching: Mutex<BTreeMap<Digest, Arc<Mutex<()>>>>,
     /// Steps of this run, by their keys.
+    /// Caches in `from` that could not be spoken to.
+    silent: Mutex<HashSet<RegistryReference>>,
     used: Mutex<BTreeMap<Digest, Outputs>>,
     /// What was fetched and sent.
     traffic: Mutex<Traffic>,
@@ -80,13 +84,22 @@ impl RemoteCache {
     /// What a step gave elsewhere. A cache that cannot be asked has nothing: that is told, and stops nobody.
     pub(super) fn find(&self, context: &Context, key: &Digest) -> Option<Outputs> {
         for repository in &self.from {
-            match self.find_in(&context.client, repository, key) {
+            if lock(&self.silent).contains(repository) {
+                continue;
+            }
+            match self.find_in(&context.client.hasty(TRIES), repository, key) {
                 Ok(Some(outputs)) => {
                     lock(&self.traffic).steps_found += 1;
                     return Some(outputs);
                 }
                 Ok(None) => {}
-                Err(error) => context.events.detail(format!("cache `{repository}`: {error}")),
+                Err(error) if error.is_unreachable() => {
+                    if lock(&self.silent).insert(repository.clone()) {
+                        let text = format!("cache `{repository}` is not asked any more: {}", chain(&error));
+                        context.events.warn(text, None);
+                    }
+                }
+                Err(error) => context.events.detail(format!("cache `{repository}`: {}", chain(&error))),
             }
         }
         None

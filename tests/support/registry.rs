@@ -50,8 +50,8 @@ pub(crate) struct Faults {
     pub(crate) page: Option<usize>,
     /// What goes wrong with single requests.
     pub(crate) rules: Vec<Rule>,
-    /// Who is told when a connection stalls: a permit for each time that somebody may notice.
-    pub(crate) stalls: Option<Arc<tokio::sync::Semaphore>>,
+    /// Who is told when a connection stalls.
+    pub(crate) stalls: Option<tokio::sync::watch::Sender<bool>>,
     /// Parts of a blob are not to be had.
     pub(crate) no_ranges: bool,
     /// An upload that broke is forgotten.
@@ -246,8 +246,9 @@ impl FakeRegistry {
             Some(Wrong::Cut(bytes)) => reply.cut = Some(bytes),
             Some(Wrong::Stall(bytes)) => reply.stall = Some(bytes),
             Some(Wrong::Silence) => {
-                // Once for the bytes that moved before, if any did, once for those that do not.
-                stalls.inspect(|stalls| stalls.add_permits(1 + usize::from(!asked.body.is_empty())));
+                stalls.iter().for_each(|stalls| {
+                    stalls.send_replace(true);
+                });
                 return forever();
             }
             Some(Wrong::Corrupt) => reply.body.iter_mut().take(1).for_each(|byte| *byte ^= 1),
@@ -262,7 +263,7 @@ impl FakeRegistry {
             let given = reply.cut.or(reply.stall).map_or(reply.body.len(), |most| most.min(reply.body.len()));
             self.state.lock().unwrap().given += given;
         }
-        reply.write(&asked.method, stream.get_mut(), stalls.as_deref())
+        reply.write(&asked.method, stream.get_mut(), stalls.as_ref())
     }
 }
 
@@ -304,7 +305,7 @@ impl Reply {
         mut self,
         method: &str,
         stream: &mut impl Write,
-        stalls: Option<&tokio::sync::Semaphore>,
+        stalls: Option<&tokio::sync::watch::Sender<bool>>,
     ) -> Option<()> {
         let mut head = format!("HTTP/1.1 {} x\r\n", self.status);
         for (name, value) in &self.headers {
@@ -323,8 +324,9 @@ impl Reply {
         }
         stream.write_all(&bytes).and_then(|()| stream.flush()).ok()?;
         if self.stall.is_some() && method != "HEAD" {
-            // Once for the bytes that moved before, once for those that do not.
-            stalls.inspect(|stalls| stalls.add_permits(2));
+            stalls.iter().for_each(|stalls| {
+                stalls.send_replace(true);
+            });
             return forever();
         }
         (self.cut.is_none() && !self.unannounced).then_some(())

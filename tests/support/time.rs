@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use talosmith::base::Events;
 use talosmith::image::registry::{Client, Clock, Options, Patience, Time};
-use tokio::sync::Semaphore;
+use tokio::sync::watch;
 
 /// How long no byte may move; whole seconds may be added to it. The nanosecond marks it: who waits so waits until the
 /// registry says that it has stalled.
@@ -18,14 +18,15 @@ const STALL: Duration = Duration::new(10, 1);
 pub(crate) struct TestTime {
     now: Arc<Mutex<Instant>>,
     waits: Arc<Mutex<Vec<Duration>>>,
-    /// A permit for each stall; see [`super::registry::Faults::stalls`].
-    pub(crate) stalls: Arc<Semaphore>,
+    /// Whether a connection stands still; see [`super::registry::Faults::stalls`]. It is over when somebody waits for
+    /// another reason: for the next try.
+    pub(crate) stalls: watch::Sender<bool>,
 }
 
 impl Default for TestTime {
     fn default() -> Self {
         let now = Arc::new(Mutex::new(Instant::now()));
-        Self { now, waits: Arc::default(), stalls: Arc::new(Semaphore::new(0)) }
+        Self { now, waits: Arc::default(), stalls: watch::Sender::new(false) }
     }
 }
 
@@ -37,8 +38,9 @@ impl Time for TestTime {
     fn sleep(&self, time: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(async move {
             if time.subsec_nanos() == STALL.subsec_nanos() {
-                self.stalls.acquire().await.unwrap().forget();
+                self.stalls.subscribe().wait_for(|stalled| *stalled).await.unwrap();
             } else {
+                self.stalls.send_replace(false);
                 self.waits.lock().unwrap().push(time);
             }
             *self.now.lock().unwrap() += time;
@@ -59,7 +61,8 @@ impl TestTime {
     /// Options with this clock.
     pub(crate) fn options(&self) -> Options {
         let patience = Patience { stall: STALL, ..Patience::default() };
-        Options { clock: Clock::new(self.clone()), patience, ..Options::default() }
+        // One at a time: who notices a stall is then the one that it happens to.
+        Options { clock: Clock::new(self.clone()), patience, transfers: 1, ..Options::default() }
     }
 
     /// A client with this clock.

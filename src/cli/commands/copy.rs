@@ -1,5 +1,7 @@
 //! `talosmith copy`
 
+use std::sync::atomic::{AtomicU8, Ordering};
+
 use serde_json::json;
 
 use super::super::args::Copy;
@@ -10,8 +12,9 @@ use super::{check_outputs, print_written};
 use crate::base::printable;
 use crate::base::units::{count, size};
 use crate::image::Reference;
+use crate::plan::Error;
 use crate::plan::copy::copy;
-use crate::plan::mirror::{Fate, MirrorSpec, Mirrored, Target, mirror};
+use crate::plan::mirror::{Copied, Fate, MirrorSpec, Mirrored, Target, mirror};
 
 pub(super) fn run(args: &Copy, options: &Options, printer: &Printer) -> Result<Outcome, Failure> {
     if !args.tags.is_empty() {
@@ -29,35 +32,56 @@ pub(super) fn run(args: &Copy, options: &Options, printer: &Printer) -> Result<O
 /// Copies tags of a repository.
 fn tags(args: &Copy, options: &Options, printer: &Printer) -> Result<Outcome, Failure> {
     let spec = spec(args, options)?;
-    let mirrored = mirror(&spec, &options.context)?;
-    let (mut copied, mut there, mut failed, mut bytes) = (0, 0, 0, 0);
+    let code = AtomicU8::new(0);
+    let events = &options.context.events;
+    let told = |tag: &str, error: Error| {
+        let failure = Failure::from(error);
+        code.fetch_max(failure.code, Ordering::Relaxed);
+        events.warn(format!("`{tag}` is not copied: {}", failure.message), failure.hint);
+        failure.message
+    };
+    let mirrored = mirror(&spec, &options.context, &told)?;
+    let (mut copied, mut there, mut failed, mut untried, mut bytes) = (0, 0, 0, 0, 0);
     let mut text = String::new();
     for one in &mirrored {
         match &one.fate {
             Fate::There => there += 1,
             Fate::Failed { .. } => failed += 1,
-            Fate::Copied { size, .. } => {
+            Fate::NotTried => untried += 1,
+            Fate::Copied(image) | Fate::ToBeCopied(image) => {
                 copied += 1;
-                bytes += size;
+                bytes += image.size;
             }
         }
         text.push_str(&line(one));
     }
     let word = if args.dry_run { "to be copied" } else { "copied" };
-    let failures = if failed == 0 { String::new() } else { format!(", {failed} failed") };
+    let sums = [(failed, "failed"), (untried, "not tried")];
+    let sums =
+        sums.iter().filter(|(number, _)| *number > 0).map(|(number, word)| format!(", {number} {word}"));
     text.push_str(&format!(
-        "{}: {copied} {word} ({}), {there} there already{failures}\n",
+        "{}: {copied} {word} (images of {}), {there} there already{}\n",
         count(mirrored.len(), "tag"),
-        size(bytes)
+        size(bytes),
+        sums.collect::<String>()
     ));
-    let summary = json!({ "copied": copied, "there": there, "failed": failed, "bytes": bytes });
+    let summary = json!({
+        "copied": if args.dry_run { 0 } else { copied },
+        "toBeCopied": if args.dry_run { copied } else { 0 },
+        "there": there,
+        "failed": failed,
+        "notTried": untried,
+        "imageBytes": bytes,
+    });
     let value = json!({ "dryRun": args.dry_run, "tags": mirrored, "summary": summary });
     printer.result("copy", value, &text)?;
-    match failed {
-        0 => Ok(Outcome::Done),
-        _ => Err(Failure::network(format!("{failed} of {} were not copied", count(mirrored.len(), "tag")))
-            .hint(Some("run it again: what is there already is left alone".to_owned()))),
-    }
+    Ok(match code.into_inner() {
+        0 => Outcome::Done,
+        code => {
+            events.warn("run it again to go on: what is there already is left alone", None);
+            Outcome::Failed(code)
+        }
+    })
 }
 
 fn spec(args: &Copy, options: &Options) -> Result<MirrorSpec, Failure> {
@@ -69,7 +93,7 @@ fn spec(args: &Copy, options: &Options) -> Result<MirrorSpec, Failure> {
             _ => false,
         };
         match named {
-            true => Err(Failure::usage(format!("`{text}`: with `--tags`, no tag stands behind the name"))),
+            true => Err(Failure::usage(format!("`{text}`: with `--tags`, leave the tag out of SRC and DST"))),
             false => Ok(reference),
         }
     };
@@ -101,9 +125,12 @@ fn line(one: &Mirrored) -> String {
     let (word, more) = match fate {
         Fate::There => ("there", String::new()),
         Fate::Failed { .. } => ("failed", String::new()),
-        Fate::Copied { before: None, size: bytes } => ("new", format!("  {}", size(*bytes))),
-        Fate::Copied { before: Some(before), size: bytes } => {
-            ("moved", format!("  {}, was {before}", size(*bytes)))
+        Fate::NotTried => ("left", String::new()),
+        Fate::Copied(Copied { before, size: bytes }) | Fate::ToBeCopied(Copied { before, size: bytes }) => {
+            match before {
+                None => ("new", format!("  {}", size(*bytes))),
+                Some(before) => ("moved", format!("  {}, was {before}", size(*bytes))),
+            }
         }
     };
     format!("{word:6}  {}{digest}{more}\n", printable(tag))

@@ -3,7 +3,6 @@
 
 use std::fs::File;
 use std::io::{self, Seek as _, Write};
-use std::time::Duration;
 
 use reqwest::header::{CONTENT_RANGE, RANGE};
 use reqwest::{Method, Response, StatusCode};
@@ -11,7 +10,7 @@ use reqwest::{Method, Response, StatusCode};
 use super::client::{Client, Target};
 use super::error::RegistryError;
 use super::options::Progress;
-use super::patience::Moved;
+use super::patience::{Grace, Moved};
 use super::pull::same_digest;
 use super::transport::{Request, broken, host_of};
 use crate::base::Hasher;
@@ -73,8 +72,11 @@ impl<'a> Pull<'a> {
                 // Which bytes are wrong, nobody can tell.
                 into.restart().map_err(|source| self.local(source))?;
                 (self.got, self.hasher) = (0, self.descriptor.digest.hasher());
-            } else if self.got > before {
-                attempts.moved();
+            } else if self.got == self.descriptor.size && self.got > 0 {
+                // All is here, and only the end did not come.
+                return same_digest(self.asked, self.descriptor.digest, self.hasher.finish());
+            } else {
+                attempts.moved(self.got - before);
             }
             attempts.again(error).await?;
         }
@@ -116,14 +118,17 @@ impl<'a> Pull<'a> {
             }
             _ => return Err(self.client.refused(target, self.asked, response).await),
         };
-        if let Some(announced) = response.content_length().filter(|length| from + length != size) {
-            return Err(self.mismatch(from + announced, false));
+        // A part may be shorter than what was asked for; then the next one is asked for.
+        let fits = |end: u64| if from > 0 { end <= size } else { end == size };
+        let end = response.content_length().map(|length| from.saturating_add(length));
+        if let Some(end) = end.filter(|end| !fits(*end)) {
+            return Err(self.mismatch(end, end > size));
         }
         let (asked, host) = (self.asked, host_of(response.url()));
         let moved = Moved::default();
         let client = self.client;
         let receive = self.receive(response, from, into, &moved);
-        let received = client.transport().limits.watch(&moved, Duration::ZERO, receive).await;
+        let received = client.transport().limits.watch(&moved, Grace::default(), receive).await;
         received.map_err(|stop| stop.error(asked, host))?
     }
 
@@ -140,7 +145,10 @@ impl<'a> Pull<'a> {
             let chunk = match response.chunk().await {
                 // All is here: how the connection ends is nobody's concern.
                 Ok(None) | Err(_) if self.got == self.descriptor.size => break,
-                Ok(None) => return Err(self.mismatch(at, false)),
+                Ok(None) => {
+                    let (asked, expected) = (self.asked.to_owned(), self.descriptor.size);
+                    return Err(RegistryError::Cut { asked, host, expected, found: at });
+                }
                 Ok(Some(chunk)) => chunk,
                 Err(error) => return Err(RegistryError::of_transport(self.asked, host, error)),
             };

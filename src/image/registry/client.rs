@@ -3,9 +3,10 @@
 //! The rest of the crate is synchronous, so the methods block. They are called from ordinary
 //! threads, never from inside an asynchronous runtime, where blocking panics.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::future::Future;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 
 use reqwest::{Response, StatusCode, Url};
 use tokio::runtime::Runtime;
@@ -17,13 +18,13 @@ use super::error::RegistryError;
 use super::options::{Options, PlainHttp};
 use super::patience::{Attempts, is_transient};
 use super::transport::{Request, Transport, host_of, same_origin};
-use crate::base::Events;
+use crate::base::{Digest, Events};
 use crate::image::reference::RegistryReference;
 
 /// A client of registries. Cheap to make (nothing is started or loaded before it is needed), cheap
 /// to clone; clones share connections, tokens and the runtime.
 #[derive(Clone)]
-pub struct Client(Arc<Inner>);
+pub struct Client(Arc<Inner>, Option<u32>);
 
 struct Inner {
     options: Arc<Options>,
@@ -31,6 +32,7 @@ struct Inner {
     auth: Auth,
     events: Events,
     transfers: Semaphore,
+    flights: Flights,
     runtime: OnceLock<Runtime>,
 }
 
@@ -53,14 +55,28 @@ impl Client {
     /// Makes a client; warnings go to `events`, and what is tried again. A deadline begins now.
     pub fn new(options: Options, events: Events) -> Self {
         let options = Arc::new(options);
-        Self(Arc::new(Inner {
+        let inner = Arc::new(Inner {
             transport: Transport::new(Arc::clone(&options)),
             auth: Auth::new(Credentials::new(Arc::clone(&options), events.clone())),
             events,
             transfers: Semaphore::new(transfers(&options)),
+            flights: Flights::default(),
             options,
             runtime: OnceLock::new(),
-        }))
+        });
+        Self(inner, None)
+    }
+
+    /// The same client, which tries things no more than so many times: for what can be done without.
+    #[must_use]
+    pub fn hasty(&self, tries: u32) -> Self {
+        Self(Arc::clone(&self.0), Some(tries))
+    }
+
+    /// Waits until nobody else moves this blob to or from this repository, and keeps others from it until the guard
+    /// is dropped: who asks for what is under way then finds it.
+    pub fn turn(&self, repository: &RegistryReference, digest: &Digest) -> Flight<'_> {
+        self.0.flights.turn((repository.name(), *digest))
     }
 
     /// Runs `work` on this thread; connections are served by the runtime's two.
@@ -89,13 +105,17 @@ impl Client {
         self.0.transfers.acquire().await.ok() // nobody closes it
     }
 
+    pub(super) fn events(&self) -> &Events {
+        &self.0.events
+    }
+
     pub(super) fn transport(&self) -> &Transport {
         &self.0.transport
     }
 
     /// One thing that may have to be tried several times.
     pub(super) fn attempts(&self) -> Attempts<'_> {
-        Attempts::new(&self.0.transport.limits, &self.0.events)
+        Attempts::new(&self.0.transport.limits, &self.0.events, self.1)
     }
 
     /// Does `work`, anew if it fails in a way that another try may mend. It is to be as good twice as once.
@@ -150,6 +170,7 @@ impl Client {
             // An upload session may lie on another host. It gets no credentials.
             return self.authorised(target, request, transport.send(request, None).await?).await;
         }
+        let request = &Request { own: true, ..request.clone() };
         let mut value = auth.value(transport, target, scopes, None).await?;
         let response = transport.send(request, value.as_ref()).await?;
         let demanded = response.status() == StatusCode::UNAUTHORIZED
@@ -187,6 +208,37 @@ impl Client {
         let ours = same_origin(response.url(), &target.base);
         let credentials = ours && self.0.auth.has_credentials(target).await;
         self.0.transport.refusal(asked, response, credentials).await
+    }
+}
+
+/// What is under way: blobs by `host/repository` and digest.
+#[derive(Default)]
+struct Flights {
+    under_way: Mutex<HashSet<(String, Digest)>>,
+    landed: Condvar,
+}
+
+impl Flights {
+    fn turn(&self, key: (String, Digest)) -> Flight<'_> {
+        let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        while under_way.contains(&key) {
+            under_way = self.landed.wait(under_way).unwrap_or_else(PoisonError::into_inner);
+        }
+        under_way.insert(key.clone());
+        Flight { flights: self, key }
+    }
+}
+
+/// One's turn with a blob; see [`Client::turn`].
+pub struct Flight<'a> {
+    flights: &'a Flights,
+    key: (String, Digest),
+}
+
+impl Drop for Flight<'_> {
+    fn drop(&mut self) {
+        self.flights.under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+        self.flights.landed.notify_all();
     }
 }
 
@@ -232,7 +284,10 @@ impl Target {
     /// `/v2/<repository>/<tail>`
     pub(super) fn url(&self, tail: &str) -> Url {
         let mut url = self.base.clone();
-        url.set_path(&format!("/v2/{}/{tail}", self.repository));
+        if let Ok(mut path) = url.path_segments_mut() {
+            // Segment by segment: none of `.` and `..` leads out of the repository.
+            path.clear().push("v2").extend(self.repository.split('/')).extend(tail.split('/'));
+        }
         url
     }
 
@@ -254,6 +309,19 @@ impl Target {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_leads_out_of_a_repository() {
+        let target = target("reg.example/a/b", &PlainHttp::Loopback);
+        for tail in
+            ["manifests/x/../../../c/manifests/1", "manifests/../../../c", "manifests/%2e%2e/%2e%2e/c"]
+        {
+            let url = target.url(tail);
+            assert!(url.path().starts_with("/v2/a/b/manifests/"), "{url}");
+        }
+        assert_eq!(target.url("blobs/uploads/").path(), "/v2/a/b/blobs/uploads/");
+        assert_eq!(target.url("blobs/sha256:00").path(), "/v2/a/b/blobs/sha256:00");
+    }
 
     fn target(text: &str, plain_http: &PlainHttp) -> Target {
         Target::of(&text.parse().unwrap(), plain_http).unwrap()

@@ -1,21 +1,27 @@
 //! Files that lie at a URL and in no registry: checked by whoever wants them.
 
 use std::io::Write;
-use std::time::Duration;
 
 use reqwest::{Method, StatusCode, Url};
 
 use super::client::Client;
 use super::error::RegistryError;
-use super::patience::Moved;
+use super::patience::{Grace, Moved};
 use super::transport::{Request, host_of};
 
 impl Client {
     /// Writes what lies at `url` (`http:`, `https:`) to `into`. No credentials are sent; redirects are followed. What
     /// is longer than `limit` is an error.
     pub fn download(&self, url: &str, limit: u64, into: &mut dyn Write) -> Result<u64, RegistryError> {
-        // A query may hold a secret, as of a site's own mirror.
+        // A query may hold a secret, as of a site's own mirror, and so may what stands before an `@`.
         let shown = url.split(['?', '#']).next().unwrap_or_default();
+        let shown = match shown.split_once("://") {
+            Some((scheme, rest)) => {
+                let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+                format!("{scheme}://{}{path}", host.rsplit('@').next().unwrap_or_default())
+            }
+            None => shown.to_owned(),
+        };
         let asked = format!("download `{shown}`");
         let broken = |host: String, why: String| RegistryError::Protocol { asked: asked.clone(), host, why };
         let parsed = Url::parse(url).map_err(|error| broken(String::new(), format!("is no URL: {error}")))?;
@@ -77,7 +83,7 @@ impl Client {
                 _ => Ok(got),
             }
         };
-        let received = transport.limits.watch(&moved, Duration::ZERO, receive).await;
+        let received = transport.limits.watch(&moved, Grace::default(), receive).await;
         received.map_err(|stop| stop.error(asked, host.clone()))?
     }
 }

@@ -7,8 +7,10 @@ use std::io;
 use std::time::Duration;
 
 use reqwest::header::{DATE, HeaderMap, HeaderName, RETRY_AFTER};
+use rustls::AlertDescription;
 use serde::Deserialize;
 
+use super::patience::is_transient;
 use crate::base::fsio::FileError;
 use crate::base::{Digest, Epoch};
 
@@ -40,6 +42,18 @@ pub enum RegistryError {
         host: String,
         /// So long.
         seconds: u64,
+    },
+    /// The connection ended in the middle.
+    #[error("cannot {asked}: `{host}` ended the connection after {found} of {expected} bytes")]
+    Cut {
+        /// What was asked.
+        asked: String,
+        /// The host that was spoken to.
+        host: String,
+        /// Bytes of the whole.
+        expected: u64,
+        /// Bytes that came.
+        found: u64,
     },
     /// The time that was given is over.
     #[error("cannot {asked}: the time that was given for it is over")]
@@ -170,6 +184,7 @@ impl RegistryError {
             Self::Offline { asked }
             | Self::Network { asked, .. }
             | Self::Stalled { asked, .. }
+            | Self::Cut { asked, .. }
             | Self::Deadline { asked, .. }
             | Self::Tls { asked, .. }
             | Self::NotTls { asked, .. }
@@ -185,12 +200,32 @@ impl RegistryError {
         }
     }
 
+    /// Whether the registry could not be spoken to, whatever was asked.
+    pub fn is_unreachable(&self) -> bool {
+        match self {
+            Self::Network { .. }
+            | Self::Stalled { .. }
+            | Self::Deadline { .. }
+            | Self::Offline { .. }
+            | Self::Tls { .. }
+            | Self::NotTls { .. } => true,
+            Self::Refused { answer, .. } => is_transient(answer.status),
+            _ => false,
+        }
+    }
+
     /// Advice, where there is any.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Deadline { .. } => Some("give it more with `--deadline`".to_owned()),
+            Self::Deadline { .. } => {
+                Some("give it more with `--deadline`, which counts from the start of the command".to_owned())
+            }
             Self::Refused { answer, host, .. } | Self::NotFound { answer, host, .. } => answer.hint(host),
             Self::Offline { .. } => Some("run it once without `--offline`, or bring a bundle".to_owned()),
+            Self::Tls { source, .. } if wants_certificate(source) => Some(
+                "the registry wants to see a certificate: name it with `--tls-cert FILE --tls-key FILE`"
+                    .to_owned(),
+            ),
             Self::Tls { host, .. } => Some(format!(
                 "name the certificate authority of `{host}` with `--tls-ca FILE`; if it speaks plain HTTP, say `--insecure`"
             )),
@@ -218,8 +253,12 @@ impl RegistryError {
         match tls_error(&source) {
             // A plain answer has no TLS record header: rustls reports the first byte's content type.
             Some(rustls::Error::InvalidMessage(_)) => Self::NotTls { asked, host, source },
+            // A balancer that has lost its way, or bytes that were damaged: nothing that stays so.
+            Some(rustls::Error::AlertReceived(alert)) if !is_verdict(*alert) => {
+                Self::Network { asked, host, source }
+            }
+            Some(rustls::Error::DecryptError) | None => Self::Network { asked, host, source },
             Some(_) => Self::Tls { asked, host, source },
-            None => Self::Network { asked, host, source },
         }
     }
 
@@ -232,6 +271,40 @@ impl RegistryError {
             _ => Self::Refused { asked, host, answer },
         }
     }
+}
+
+/// Whether an alert (RFC 8446, section 6.2) says what another try does not change.
+fn is_verdict(alert: AlertDescription) -> bool {
+    use AlertDescription as Alert;
+    asks_for_certificate(alert)
+        || matches!(
+            alert,
+            Alert::ProtocolVersion
+                | Alert::InsufficientSecurity
+                | Alert::UnrecognisedName
+                | Alert::NoApplicationProtocol
+        )
+}
+
+/// Whether an alert is about the certificate of this client, or that there is none.
+fn asks_for_certificate(alert: AlertDescription) -> bool {
+    use AlertDescription as Alert;
+    matches!(
+        alert,
+        Alert::CertificateRequired
+            | Alert::BadCertificate
+            | Alert::UnsupportedCertificate
+            | Alert::CertificateRevoked
+            | Alert::CertificateExpired
+            | Alert::CertificateUnknown
+            | Alert::UnknownCA
+            | Alert::AccessDenied
+            | Alert::HandshakeFailure
+    )
+}
+
+fn wants_certificate(source: &reqwest::Error) -> bool {
+    matches!(tls_error(source), Some(rustls::Error::AlertReceived(alert)) if asks_for_certificate(*alert))
 }
 
 /// The words for a size that was only begun to be counted.
@@ -310,7 +383,7 @@ impl Answer {
             match self.messages.iter().filter_map(|message| message.split(':').next()).find_map(of_code) {
                 Some(hint) => hint,
                 None => match self.status {
-                    404 | 405 if self.messages.is_empty() => {
+                    405 if self.messages.is_empty() => {
                         "is it a registry? Its answer is none of the distribution protocol"
                     }
                     413 => "a proxy before the registry limits the size of a request: raise its limit",

@@ -48,7 +48,7 @@ mod transport;
 mod upload;
 
 pub use blob::Sink;
-pub use client::Client;
+pub use client::{Client, Flight};
 pub use clock::{Clock, Time};
 pub use error::{Answer, RegistryError};
 pub use options::{Environment, Options, PlainHttp, Progress, TlsIdentity};

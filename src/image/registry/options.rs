@@ -53,7 +53,7 @@ impl PlainHttp {
             Self::Everywhere => true,
             Self::Hosts(hosts) => {
                 let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-                hosts.iter().any(|one| one == host || one == name)
+                hosts.iter().any(|one| one.eq_ignore_ascii_case(host) || one.eq_ignore_ascii_case(name))
             }
         }
     }

@@ -1,9 +1,10 @@
 //! What is tried again, how often, and after what wait.
 
+use std::collections::HashSet;
 use std::future::Future;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::future::{Either, select};
@@ -18,8 +19,10 @@ const FIRST_WAIT: Duration = Duration::from_millis(500);
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
 /// The longest wait that a registry may ask for: who is told to come back in an hour wants to know it now.
 const LONGEST_ASKED: Duration = Duration::from_secs(300);
-/// A host that nobody listens at is most likely a wrong name; one that starts up is there within seconds.
-const CONNECTION_TRIES: u32 = 4;
+/// A host that has never answered is most likely a wrong name; one that starts up is there within seconds.
+const STRANGER_TRIES: u32 = 4;
+/// Less than this is no progress: a connection that gives a byte each time would be tried for ever.
+const PROGRESS: u64 = 64 << 10;
 /// Bytes that were damaged on their way come right the second time, or are wrong where they lie.
 const DAMAGED_TRIES: u32 = 2;
 /// Statuses (RFC 9110, section 15; RFC 6585) of what may succeed when it is asked again: Request Timeout, Too Early,
@@ -29,7 +32,7 @@ const TRANSIENT: [u16; 7] = [408, 425, 429, 500, 502, 503, 504];
 /// How much a client puts up with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patience {
-    /// How often something is tried while nothing moves; each byte that gets through begins the count anew.
+    /// How often something is tried while nothing gets through; what does begins the count anew.
     pub tries: u32,
     /// How long no byte may move, before a connection counts as broken.
     pub stall: Duration,
@@ -37,9 +40,14 @@ pub struct Patience {
     pub deadline: Option<Duration>,
 }
 
+impl Patience {
+    /// Half a minute and a little more, with the waits between: a registry is restarted in less.
+    pub const TRIES: u32 = 8;
+}
+
 impl Default for Patience {
     fn default() -> Self {
-        Self { tries: 6, stall: Duration::from_secs(60), deadline: None }
+        Self { tries: Self::TRIES, stall: Duration::from_secs(60), deadline: None }
     }
 }
 
@@ -50,16 +58,36 @@ pub(super) fn is_transient(status: u16) -> bool {
 
 /// Bytes that moved, for who watches that some do.
 #[derive(Clone, Default)]
-pub(super) struct Moved(Arc<AtomicU64>);
+pub(super) struct Moved {
+    bytes: Arc<AtomicU64>,
+    stirred: Arc<AtomicU64>,
+}
 
 impl Moved {
     pub(super) fn add(&self, bytes: usize) {
-        self.0.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+    /// Something else than bytes on the wire went on.
+    pub(super) fn stir(&self) {
+        self.stirred.fetch_add(1, Ordering::Relaxed);
     }
+
+    fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    fn state(&self) -> (u64, u64) {
+        (self.bytes(), self.stirred.load(Ordering::Relaxed))
+    }
+}
+
+/// How long an answer may take beyond the stall timeout, once so many bytes have moved: a registry may look at all
+/// it got, or send it on, before it answers.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Grace {
+    pub(super) after: u64,
+    pub(super) time: Duration,
 }
 
 /// Why waiting ended.
@@ -86,12 +114,14 @@ pub(super) struct Limits {
     pub(super) clock: Clock,
     patience: Patience,
     until: Option<Instant>,
+    /// Hosts that have answered.
+    met: Mutex<HashSet<String>>,
 }
 
 impl Limits {
     pub(super) fn new(clock: Clock, patience: Patience) -> Self {
         let until = patience.deadline.and_then(|deadline| clock.now().checked_add(deadline));
-        Self { clock, patience, until }
+        Self { clock, patience, until, met: Mutex::default() }
     }
 
     /// What is left until the deadline.
@@ -99,17 +129,23 @@ impl Limits {
         self.until.map(|until| until.saturating_duration_since(self.clock.now()))
     }
 
-    /// Waits for `work` for as long as bytes move. `grace` is added to how long none may: some work goes on without.
+    /// Notes that a host has answered.
+    pub(super) fn met(&self, host: String) {
+        self.met.lock().unwrap_or_else(PoisonError::into_inner).insert(host);
+    }
+
+    /// Waits for `work` for as long as bytes move.
     pub(super) async fn watch<T>(
         &self,
         moved: &Moved,
-        grace: Duration,
+        grace: Grace,
         work: impl Future<Output = T>,
     ) -> Result<T, Stop> {
         let mut work = pin!(work);
-        let stall = self.patience.stall.saturating_add(grace);
         loop {
-            let before = moved.get();
+            let before = moved.state();
+            let grace = if before.0 >= grace.after { grace.time } else { Duration::ZERO };
+            let stall = self.patience.stall.saturating_add(grace);
             let left = self.left();
             if left == Some(Duration::ZERO) {
                 return Err(Stop::Deadline);
@@ -118,7 +154,7 @@ impl Limits {
             match select(work.as_mut(), alarm).await {
                 Either::Left((outcome, _)) => return Ok(outcome),
                 Either::Right(_) if self.left() == Some(Duration::ZERO) => return Err(Stop::Deadline),
-                Either::Right(_) if moved.get() == before => return Err(Stop::Stalled(stall)),
+                Either::Right(_) if moved.state() == before => return Err(Stop::Stalled(stall)),
                 Either::Right(_) => {}
             }
         }
@@ -129,28 +165,38 @@ impl Limits {
 pub(super) struct Attempts<'a> {
     limits: &'a Limits,
     events: &'a Events,
+    most: u32,
     failed: u32,
     damaged: u32,
 }
 
 impl<'a> Attempts<'a> {
-    pub(super) fn new(limits: &'a Limits, events: &'a Events) -> Self {
-        Self { limits, events, failed: 0, damaged: 0 }
+    /// Tries it no more than `most` times, if there is such a number.
+    pub(super) fn new(limits: &'a Limits, events: &'a Events, most: Option<u32>) -> Self {
+        let most = limits.patience.tries.min(most.unwrap_or(u32::MAX));
+        Self { limits, events, most, failed: 0, damaged: 0 }
     }
 
-    /// Something got through: the count begins anew.
-    pub(super) fn moved(&mut self) {
-        self.failed = 0;
+    /// The most tries.
+    pub(super) fn most(&self) -> u32 {
+        self.most
+    }
+
+    /// So many bytes got through: if they are some, the count begins anew.
+    pub(super) fn moved(&mut self, bytes: u64) {
+        if bytes >= PROGRESS {
+            self.failed = 0;
+        }
     }
 
     /// Waits, if after `error` it is worth another try; else gives the error back.
     pub(super) async fn again(&mut self, error: RegistryError) -> Result<(), RegistryError> {
-        let Some((tries, asked_for)) = worth(&error) else { return Err(error) };
+        let Some((tries, asked_for)) = self.limits.worth(&error) else { return Err(error) };
         let damaged =
             matches!(error, RegistryError::DigestMismatch { .. } | RegistryError::SizeMismatch { .. });
         let failed = if damaged { &mut self.damaged } else { &mut self.failed };
         *failed += 1;
-        if *failed >= tries.min(self.limits.patience.tries) {
+        if *failed >= tries.min(self.most) {
             return Err(error);
         }
         let grown = FIRST_WAIT.saturating_mul(1 << (*failed - 1).min(16)).min(LONGEST_WAIT);
@@ -172,19 +218,26 @@ impl<'a> Attempts<'a> {
     }
 }
 
-/// How many tries something is worth that failed so, and the wait that was asked for.
-fn worth(error: &RegistryError) -> Option<(u32, Option<Duration>)> {
-    match error {
-        RegistryError::Network { source, .. } if source.is_connect() => Some((CONNECTION_TRIES, None)),
-        RegistryError::Network { .. } | RegistryError::Stalled { .. } => Some((u32::MAX, None)),
-        RegistryError::Refused { answer: Answer { status, retry_after, .. }, .. }
-            if is_transient(*status) =>
-        {
-            Some((u32::MAX, *retry_after))
+impl Limits {
+    /// How many tries something is worth that failed so, and the wait that was asked for.
+    fn worth(&self, error: &RegistryError) -> Option<(u32, Option<Duration>)> {
+        match error {
+            RegistryError::Network { source, host, .. } if source.is_connect() => {
+                let known = self.met.lock().unwrap_or_else(PoisonError::into_inner).contains(host);
+                Some((if known { u32::MAX } else { STRANGER_TRIES }, None))
+            }
+            RegistryError::Network { .. } | RegistryError::Stalled { .. } | RegistryError::Cut { .. } => {
+                Some((u32::MAX, None))
+            }
+            RegistryError::Refused { answer: Answer { status, retry_after, .. }, .. }
+                if is_transient(*status) =>
+            {
+                Some((u32::MAX, *retry_after))
+            }
+            RegistryError::DigestMismatch { .. } | RegistryError::SizeMismatch { .. } => {
+                Some((DAMAGED_TRIES, None))
+            }
+            _ => None,
         }
-        RegistryError::DigestMismatch { .. } | RegistryError::SizeMismatch { .. } => {
-            Some((DAMAGED_TRIES, None))
-        }
-        _ => None,
     }
 }

@@ -12,7 +12,7 @@ use super::options::Progress;
 use super::transport::{Request, broken, same_origin};
 use crate::base::Digest;
 use crate::image::descriptor::{Descriptor, media_type};
-use crate::image::reference::RegistryReference;
+use crate::image::reference::{RegistryReference, is_tag};
 
 /// distribution-spec, "Pushing Manifests": registries should take manifests of 4 MiB, and some take
 /// no larger ones. A page of tags has the same limit.
@@ -49,14 +49,25 @@ impl Client {
 
     /// The digest that the registry says a name has; `None`, if there is nothing of that name. Asked by `HEAD`, which
     /// registries that count pulls do not count. It is to compare with, and not to be believed.
-    pub fn claimed(&self, reference: &RegistryReference) -> Result<Option<Digest>, RegistryError> {
+    ///
+    /// With `to_push`, of a repository that is pushed to: one that may not be seen may still be made by that.
+    pub fn claimed(
+        &self,
+        reference: &RegistryReference,
+        to_push: bool,
+    ) -> Result<Option<Digest>, RegistryError> {
         let asked = format!("look for the manifest of `{reference}`");
         let target = self.target(reference)?;
+        let scopes = [if to_push { target.push_scope() } else { target.pull_scope() }];
         let head = self.blocking(&asked, async || {
             let url = target.url(&format!("manifests/{}", reference.manifest_name()));
             let request = Request::new(Method::HEAD, url, &asked).header(ACCEPT, &accepted());
-            let response = self.request(&target, &[target.pull_scope()], &request).await?;
+            let response = match self.request(&target, &scopes, &request).await {
+                Err(RegistryError::Unauthorised { .. }) if to_push => return Ok(Head::Nothing),
+                answer => answer?,
+            };
             match response.status() {
+                StatusCode::FORBIDDEN if to_push => Ok(Head::Nothing),
                 StatusCode::OK => Ok(Head::Is(claimed_digest(&asked, &response)?)),
                 StatusCode::NOT_FOUND => Ok(Head::Nothing),
                 StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => Ok(Head::Is(None)),
@@ -112,7 +123,7 @@ impl Client {
         self.block_on(&asked, self.has(&target, &tail, &[target.pull_scope()], &asked))
     }
 
-    /// Whether the repository has the blob.
+    /// Whether the repository, which is pushed to, has the blob.
     pub fn has_blob(
         &self,
         repository: &RegistryReference,
@@ -121,7 +132,7 @@ impl Client {
         let asked = format!("look for the blob `{}` in `{}`", descriptor.digest, repository.name());
         let target = self.target(repository)?;
         let tail = format!("blobs/{}", descriptor.digest);
-        self.block_on(&asked, self.has(&target, &tail, &[target.pull_scope()], &asked))
+        self.block_on(&asked, self.has(&target, &tail, &[target.push_scope()], &asked))
     }
 
     /// Streams a blob into `into`, checking its size and digest on the way. A connection that breaks is taken up where
@@ -138,7 +149,8 @@ impl Client {
         self.block_on(&asked, Pull::new(self, &target, descriptor, &asked, progress).run(into))
     }
 
-    /// The repository's tags, in the registry's order.
+    /// The repository's tags, in the registry's order. What is none by the specification's grammar is left out, with a
+    /// warning: it could lead elsewhere.
     pub fn tags(&self, repository: &RegistryReference) -> Result<Vec<String>, RegistryError> {
         let asked = format!("list the tags of `{}`", repository.name());
         let target = self.target(repository)?;
@@ -159,12 +171,22 @@ impl Client {
                 tags.extend(page.tags.unwrap_or_default());
                 match next {
                     Some(next) => url = next,
-                    None => return Ok(tags),
+                    None => return Ok(self.sound(&asked, tags)),
                 }
             }
             let why = format!("has more than {TAG_PAGES} pages of tags");
             Err(RegistryError::Protocol { asked: asked.clone(), host: target.host(), why })
         })
+    }
+
+    fn sound(&self, asked: &str, tags: Vec<String>) -> Vec<String> {
+        let (sound, others): (Vec<String>, Vec<String>) = tags.into_iter().partition(|tag| is_tag(tag));
+        if let Some(first) = others.first() {
+            let first: String = first.chars().filter(|c| !c.is_control()).take(128).collect();
+            self.events()
+                .warn(format!("{asked}: {} of them are no tags, such as `{first}`", others.len()), None);
+        }
+        sound
     }
 
     async fn get_manifest(

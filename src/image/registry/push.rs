@@ -46,6 +46,7 @@ impl Client {
     ) -> Result<Pushed, RegistryError> {
         let target = self.target(repository)?;
         let asked = format!("push to `{}`", target.name);
+        let _turn = self.turn(repository, &descriptor.digest);
         self.block_on(&asked, self.put_blob(&target, descriptor, content, mount_from, progress))
     }
 

@@ -13,6 +13,7 @@ use super::error::RegistryError;
 use super::push::stored;
 use super::transport::{Body, Request, broken, location};
 use super::upload::Upload;
+use crate::base::units::size;
 
 /// The least bytes of a part that is not the last, as a registry wants it.
 const CHUNK_MIN_LENGTH: HeaderName = HeaderName::from_static("oci-chunk-min-length");
@@ -22,6 +23,8 @@ const SMALLER: u64 = 48 << 20;
 const SMALLEST: u64 = 1 << 20;
 /// How often a session may turn out to be lost.
 const SESSIONS: u32 = 3;
+/// How often a registry may take less than it was sent.
+const SHORT: u32 = 16;
 
 /// Where bytes are sent.
 #[derive(Debug, Clone)]
@@ -73,6 +76,8 @@ pub(super) struct Uploading<'a> {
     most: u64,
     /// Whether the registry takes parts.
     parts: bool,
+    /// How often it took less than it was sent.
+    short: u32,
 }
 
 /// What is to be done after a failure.
@@ -81,12 +86,14 @@ enum Next {
     Ask(RegistryError),
     /// Begin anew, at once.
     Anew(RegistryError),
+    /// Begin anew with smaller requests.
+    Smaller(RegistryError),
     Fail(RegistryError),
 }
 
 impl<'a> Uploading<'a> {
     pub(super) fn new(client: &'a Client, target: &'a Target, upload: &'a Upload, asked: &'a str) -> Self {
-        Self { client, target, upload, asked, from: 0, most: u64::MAX, parts: true }
+        Self { client, target, upload, asked, from: 0, most: u64::MAX, parts: true, short: 0 }
     }
 
     /// Uploads into `opened`, or a session of its own.
@@ -105,17 +112,20 @@ impl<'a> Uploading<'a> {
             let Err(error) = self.fill(&mut open).await else { return Ok(()) };
             match self.next(error, &open) {
                 Next::Fail(error) => return Err(error),
+                Next::Smaller(error) => {
+                    let most = size(self.most);
+                    self.client.events().warn(format!("{error}; trying again with requests of {most}"), None);
+                }
                 Next::Anew(error) => {
                     sessions += 1;
-                    if sessions == SESSIONS {
+                    if sessions >= SESSIONS.min(attempts.most()) {
                         return Err(error);
                     }
+                    self.client.events().warn(format!("{error}; the upload begins anew"), None);
                 }
                 Next::Ask(error) => {
-                    if self.from > furthest {
-                        furthest = self.from;
-                        attempts.moved();
-                    }
+                    attempts.moved(self.from.saturating_sub(furthest));
+                    furthest = furthest.max(self.from);
                     attempts.again(error).await?;
                     // The answer alone may have been lost.
                     let tail = format!("blobs/{}", self.upload.digest());
@@ -123,10 +133,8 @@ impl<'a> Uploading<'a> {
                         return Ok(());
                     }
                     if self.parts && self.ask(&mut open).await {
-                        if self.from > furthest {
-                            furthest = self.from;
-                            attempts.moved();
-                        }
+                        attempts.moved(self.from.saturating_sub(furthest));
+                        furthest = furthest.max(self.from);
                         session = Some(open);
                     }
                 }
@@ -140,7 +148,7 @@ impl<'a> Uploading<'a> {
         let (len, asked) = (self.upload.len(), self.asked);
         if self.from == 0 && len <= self.most {
             let request = Request::new(Method::PUT, session.end(self.upload), asked);
-            let request = request.body(Body::Content(self.upload, 0, len));
+            let request = request.body(Body::Content(self.upload, 0, len)).settles(len);
             let response = self.client.request(self.target, &scopes, &request).await?;
             return stored(self.client, self.target, self.upload.digest(), asked, response).await;
         }
@@ -149,19 +157,20 @@ impl<'a> Uploading<'a> {
             let range = format!("{}-{}", self.from, to - 1);
             let request =
                 Request::new(Method::PATCH, session.url.clone(), asked).header(CONTENT_RANGE, &range);
-            let request = request.body(Body::Content(self.upload, self.from, to));
+            let request = request.body(Body::Content(self.upload, self.from, to)).settles(to - self.from);
             let response = self.client.request(self.target, &scopes, &request).await?;
             if !response.status().is_success() {
                 return Err(self.client.refused(self.target, asked, response).await);
             }
             session.go_on(asked, &response)?;
             let has = has(&response).unwrap_or(to);
-            if has <= self.from || has > to {
+            self.short += u32::from(has < to);
+            if has <= self.from || has > to || self.short > SHORT {
                 return Err(broken(asked, &response, "has lost bytes that it took"));
             }
             self.from = has;
         }
-        let request = Request::new(Method::PUT, session.end(self.upload), asked);
+        let request = Request::new(Method::PUT, session.end(self.upload), asked).settles(len);
         let response = self.client.request(self.target, &scopes, &request).await?;
         stored(self.client, self.target, self.upload.digest(), asked, response).await
     }
@@ -172,7 +181,9 @@ impl<'a> Uploading<'a> {
             return Next::Fail(error);
         }
         let answer = match &error {
-            RegistryError::Network { .. } | RegistryError::Stalled { .. } => return Next::Ask(error),
+            RegistryError::Network { .. } | RegistryError::Stalled { .. } | RegistryError::Cut { .. } => {
+                return Next::Ask(error);
+            }
             RegistryError::Refused { answer, .. } | RegistryError::NotFound { answer, .. } => answer,
             // What the registry says that it has is not what it was sent.
             RegistryError::Protocol { .. } | RegistryError::DigestMismatch { .. } => {
@@ -188,7 +199,7 @@ impl<'a> Uploading<'a> {
                 let sent = (self.upload.len() - self.from).min(self.most);
                 self.most = (sent / 2).min(SMALLER);
                 match self.parts && self.most >= SMALLEST.max(session.chunk_min) {
-                    true => Next::Anew(error),
+                    true => Next::Smaller(error),
                     false => Next::Fail(error),
                 }
             }
@@ -210,7 +221,9 @@ impl<'a> Uploading<'a> {
     /// Asks how far the registry is; `false`, if the session cannot be gone on with.
     async fn ask(&mut self, session: &mut Session) -> bool {
         let request = Request::new(Method::GET, session.url.clone(), self.asked);
-        let answer = self.client.request(self.target, &[self.target.push_scope()], &request).await;
+        let scopes = [self.target.push_scope()];
+        let answer =
+            self.client.retrying(async || self.client.request(self.target, &scopes, &request).await).await;
         let Ok(response) = answer else { return false };
         let far = has(&response).filter(|far| *far <= self.upload.len());
         match far {

@@ -15,7 +15,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::error::{Answer, RegistryError};
 use super::options::{Environment, Options, TlsIdentity};
-use super::patience::{Limits, Moved};
+use super::patience::{Grace, Limits, Moved};
 use super::upload::Upload;
 use crate::base::{Secret, fsio};
 
@@ -31,6 +31,7 @@ const CA_FILE_LIMIT: u64 = 4 << 20;
 const NEVER_PROXIED: &str = "localhost,127.0.0.0/8,::1";
 
 /// A request, which can be sent any number of times: a redirect or a 401 sends it again.
+#[derive(Clone)]
 pub(super) struct Request<'a> {
     /// Completes "cannot …" in errors.
     pub(super) asked: &'a str,
@@ -38,9 +39,14 @@ pub(super) struct Request<'a> {
     pub(super) url: Url,
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
     pub(super) body: Body<'a>,
+    /// How long the answer may take beyond what is waited for anyway.
+    pub(super) grace: Duration,
+    /// Whether the request is to the registry itself, which may ask who this client is.
+    pub(super) own: bool,
 }
 
 /// The body of a request.
+#[derive(Clone)]
 pub(super) enum Body<'a> {
     None,
     Bytes(&'static str, Bytes),
@@ -51,7 +57,8 @@ pub(super) enum Body<'a> {
 impl<'a> Request<'a> {
     /// A request without a body.
     pub(super) fn new(method: Method, url: Url, asked: &'a str) -> Self {
-        Self { asked, method, url, headers: Vec::new(), body: Body::None }
+        let (headers, body) = (Vec::new(), Body::None);
+        Self { asked, method, url, headers, body, grace: Duration::ZERO, own: false }
     }
 
     /// The same with one more header; a value that is no header value is left out.
@@ -60,25 +67,32 @@ impl<'a> Request<'a> {
         self
     }
 
+    /// The same with so many bytes that the registry looks at before it answers.
+    pub(super) fn settles(self, bytes: u64) -> Self {
+        Self { grace: Duration::from_secs(bytes / COMMIT_RATE), ..self }
+    }
+
     /// The same with a body.
     pub(super) fn body(self, body: Body<'a>) -> Self {
         Self { body, ..self }
     }
 }
 
-/// Two HTTP clients, each made when it is first needed: the one for plain HTTP has no TLS roots,
-/// so that a machine without any can speak to its own registry.
+/// HTTP clients, each made when it is first needed: the one for plain HTTP has no TLS roots, so that a machine without
+/// any can speak to its own registry.
 pub(super) struct Transport {
     options: Arc<Options>,
     pub(super) limits: Limits,
     plain: OnceLock<reqwest::Client>,
     tls: OnceLock<reqwest::Client>,
+    /// With a certificate of this client.
+    own: OnceLock<reqwest::Client>,
 }
 
 impl Transport {
     pub(super) fn new(options: Arc<Options>) -> Self {
         let limits = Limits::new(options.clock.clone(), options.patience);
-        Self { options, limits, plain: OnceLock::new(), tls: OnceLock::new() }
+        Self { options, limits, plain: OnceLock::new(), tls: OnceLock::new(), own: OnceLock::new() }
     }
 
     /// Sends `request` and follows redirects. `authorization` goes to the request's own origin and
@@ -110,7 +124,11 @@ impl Transport {
         url: &Url,
         authorization: Option<&Secret>,
     ) -> Result<Response, RegistryError> {
-        let client = self.client(url.scheme() == "https")?;
+        // Whoever a request is led to elsewhere is not told who this client is.
+        let own = request.own && same_origin(url, &request.url);
+        let client = self.client(url.scheme() == "https", own)?;
+        let moved = Moved::default();
+        let mut grace = Grace { after: 0, time: request.grace };
         let mut wire = client.request(request.method.clone(), url.clone());
         let mut headers: HeaderMap = request.headers.iter().cloned().collect();
         if let Some(mut value) = authorization.and_then(|text| HeaderValue::from_str(text.reveal()).ok()) {
@@ -129,16 +147,10 @@ impl Transport {
             Body::Content(upload, from, to) => {
                 headers.insert(CONTENT_LENGTH, HeaderValue::from(to - from));
                 headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-                wire = wire.body(upload.open(*from, *to));
+                wire = wire.body(upload.open(*from, *to, &moved));
+                grace.after = to - from;
             }
         }
-        let (moved, grace) = match &request.body {
-            // A registry may look at all it got, or send it on, before it answers.
-            Body::Content(upload, from, to) => {
-                (upload.moved(), Duration::from_secs((to - from) / COMMIT_RATE))
-            }
-            Body::None | Body::Bytes(..) => (Moved::default(), Duration::ZERO),
-        };
         let sent = self.limits.watch(&moved, grace, wire.headers(headers).send()).await;
         // What broke the body here is the cause; that the connection broke is its effect.
         if let (Ok(Err(_)) | Err(_), Body::Content(upload, ..)) = (&sent, &request.body)
@@ -146,8 +158,11 @@ impl Transport {
         {
             return Err(fault);
         }
-        sent.map_err(|stop| stop.error(request.asked, host_of(url)))?
-            .map_err(|error| RegistryError::of_transport(request.asked, host_of(url), error))
+        let response = sent
+            .map_err(|stop| stop.error(request.asked, host_of(url)))?
+            .map_err(|error| RegistryError::of_transport(request.asked, host_of(url), error))?;
+        self.limits.met(host_of(url));
+        Ok(response)
     }
 
     /// The body of a response.
@@ -159,7 +174,7 @@ impl Transport {
     ) -> Result<Vec<u8>, RegistryError> {
         let host = host_of(response.url());
         let moved = Moved::default();
-        match self.limits.watch(&moved, Duration::ZERO, read_limited(response, limit, &moved)).await {
+        match self.limits.watch(&moved, Grace::default(), read_limited(response, limit, &moved)).await {
             Ok(Ok(Some(bytes))) => Ok(bytes),
             Ok(Ok(None)) => Err(RegistryError::TooLarge { asked: asked.to_owned(), limit }),
             Ok(Err(error)) => Err(RegistryError::of_transport(asked, host, error)),
@@ -176,13 +191,19 @@ impl Transport {
         RegistryError::of_answer(asked, host, Answer::of(status, &headers, &body), credentials)
     }
 
-    fn client(&self, tls: bool) -> Result<&reqwest::Client, RegistryError> {
-        let cell = if tls { &self.tls } else { &self.plain };
+    /// The client for a scheme; for a registry itself that with this client's certificate, if there is one.
+    fn client(&self, tls: bool, own: bool) -> Result<&reqwest::Client, RegistryError> {
+        let own = own && self.options.tls_identity.is_some();
+        let cell = match (tls, own) {
+            (false, _) => &self.plain,
+            (true, false) => &self.tls,
+            (true, true) => &self.own,
+        };
         if let Some(client) = cell.get() {
             return Ok(client);
         }
         let roots = if tls { roots(&self.options)? } else { rustls::RootCertStore::empty() };
-        let identity = if tls { identity(&self.options)? } else { None };
+        let identity = if tls && own { identity(&self.options)? } else { None };
         let client = build(roots, identity, &self.options.environment)?;
         Ok(cell.get_or_init(|| client)) // of two threads that race, one throws its client away
     }

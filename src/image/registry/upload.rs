@@ -16,6 +16,8 @@ use crate::base::{Content, Digest, Hasher};
 
 /// Large enough that a read costs little beside hashing what it read; see [`BUFFERS`].
 const BUFFER: usize = 256 << 10;
+/// Bytes that are hashed once more, at most, where an upload goes on.
+const CHECKPOINT: u64 = 16 << 20;
 /// One is filled, one waits, one is on the wire.
 const BUFFERS: usize = 3;
 
@@ -32,9 +34,9 @@ struct Source {
     content: Content,
     digest: Digest,
     progress: Progress,
-    moved: Moved,
-    /// How far the bytes are hashed, and what of: an upload in parts hashes each byte once.
-    hashed: Arc<Mutex<(u64, Hasher)>>,
+    /// How far bytes were hashed, and what of, at some places in their order: what goes on in the middle need not begin
+    /// at the front.
+    hashed: Arc<Mutex<Vec<(u64, Hasher)>>>,
 }
 
 /// Why a body broke off.
@@ -48,9 +50,8 @@ enum Fault {
 
 impl Upload {
     pub(super) fn new(content: &Content, digest: Digest, progress: &Progress) -> Self {
-        let hashed = Arc::new(Mutex::new((0, digest.hasher())));
         let (content, progress) = (content.clone(), progress.clone());
-        let source = Source { content, digest, progress, moved: Moved::default(), hashed };
+        let source = Source { content, digest, progress, hashed: Arc::default() };
         Self { source, fault: Arc::default(), broken: Arc::default() }
     }
 
@@ -63,23 +64,20 @@ impl Upload {
         self.source.digest
     }
 
-    /// Bytes that were given to the connection.
-    pub(super) fn moved(&self) -> Moved {
-        self.source.moved.clone()
-    }
-
     /// Whether the fault was on this side, so that no other try can mend it.
     pub(super) fn is_broken(&self) -> bool {
         self.broken.load(Ordering::Relaxed)
     }
 
-    /// A body with the bytes from `from` up to `to`. Called within the runtime, whose blocking threads do the reading.
-    pub(super) fn open(&self, from: u64, to: u64) -> reqwest::Body {
+    /// A body with the bytes from `from` up to `to`; those that the connection has taken count in `moved`. Called
+    /// within the runtime, whose blocking threads do the reading.
+    pub(super) fn open(&self, from: u64, to: u64, moved: &Moved) -> reqwest::Body {
         let (filled, receiver) = tokio::sync::mpsc::channel(BUFFERS);
         let (source, fault, broken) =
             (self.source.clone(), Arc::clone(&self.fault), Arc::clone(&self.broken));
+        let moved = moved.clone();
         tokio::task::spawn_blocking(move || {
-            if let Err(found) = source.send(from, to, &filled) {
+            if let Err(found) = source.send(from, to, &moved, &filled) {
                 *lock(&fault) = Some(found);
                 broken.store(true, Ordering::Relaxed);
                 let _ = filled.blocking_send(Err(Broken)); // nobody listens any more: the request is gone
@@ -112,12 +110,11 @@ impl Source {
         &self,
         from: u64,
         to: u64,
+        moved: &Moved,
         filled: &tokio::sync::mpsc::Sender<Result<Bytes, Broken>>,
     ) -> Result<(), Fault> {
-        let (mut at, mut hasher) = lock(&self.hashed).clone();
-        if at > from {
-            (at, hasher) = (0, self.digest.hasher());
-        }
+        let known = lock(&self.hashed).iter().rev().find(|(at, _)| *at <= from).cloned();
+        let (mut at, mut hasher) = known.unwrap_or_else(|| (0, self.digest.hasher()));
         let len = self.content.len();
         let rest = self.content.slice(at, len.saturating_sub(at));
         let mut reader = rest.ok_or(io::ErrorKind::UnexpectedEof).map_err(io::Error::from)?.open()?;
@@ -135,18 +132,29 @@ impl Source {
             if at == len {
                 self.check(hasher.clone().finish())?;
             }
-            let lent = Lent { buffer, home: home.clone(), moved: self.moved.clone() };
+            self.remember(at, &hasher, at == to);
             if at <= from {
-                continue; // the registry has it
+                moved.stir(); // the registry has it
+                let _ = home.send(buffer); // `free` is in scope, so this cannot fail
+                continue;
             }
+            let lent = Lent { buffer, home: home.clone(), moved: moved.clone() };
             let bytes = lent.buffer.len() as u64;
             if filled.blocking_send(Ok(Bytes::from_owner(lent))).is_err() {
                 return Ok(()); // the request is gone
             }
             self.progress.advance(bytes);
         }
-        *lock(&self.hashed) = (at, hasher);
         Ok(())
+    }
+
+    /// Keeps what was hashed up to `at`, now and then, and in any case where a part ends.
+    fn remember(&self, at: u64, hasher: &Hasher, end: bool) {
+        let mut hashed = lock(&self.hashed);
+        let last = hashed.last().map_or(0, |(at, _)| *at);
+        if at >= last + CHECKPOINT || (end && at > last) {
+            hashed.push((at, hasher.clone()));
+        }
     }
 
     fn check(&self, found: Digest) -> Result<(), Fault> {

@@ -71,11 +71,11 @@ pub struct Global {
     /// Use no network: what would need it is an error that names what is missing
     #[arg(long, global = true, help_heading = "Global options")]
     pub offline: bool,
-    /// Speak plain HTTP to these registries, or to all (loopback addresses always do)
+    /// Speak plain HTTP to these registries (HOST or HOST:PORT), or to all; loopback addresses always do
     #[arg(
         long,
         global = true,
-        value_name = "HOST[:PORT]",
+        value_name = "HOST",
         num_args = 0..=1,
         require_equals = true,
         value_delimiter = ',',

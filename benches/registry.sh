@@ -2,7 +2,9 @@
 # The registry client beside crane and skopeo, with a registry on loopback: each line runs all in turn, N times, and
 # prints medians, the ratio to crane's and our peak. Nothing here is asserted.
 #
-#   benches/registry.sh [N]
+#   benches/registry.sh [N]            MORE='--jobs 8': further options for ours
+#
+# Processor time is the program's and, behind the plus, the registry's meanwhile.
 #
 # Wants: cargo build --release; crane (tests/run.sh builds it), skopeo, docker-registry, python3, GNU time.
 set -euo pipefail

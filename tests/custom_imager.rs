@@ -16,9 +16,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use boot::{RELEASE, arm64_image};
-use support::installer::{assets, below};
+use serde_json::json;
+use support::installer::{Image, assets, below};
 use support::judge::judge;
 use support::{World, testdata};
+use talosmith::image::{Descriptor, media_type};
 use unpacked::{attributes, listing, run};
 
 /// The programs that make a stock imager.
@@ -44,6 +46,43 @@ fn kernel(world: &World, name: &str) -> PathBuf {
 
 fn stock() -> String {
     format!("oci:{}", testdata("installer/imager"))
+}
+
+/// The imager of the test data as self-built ones are: with the boot assets of one architecture. An OCI layout.
+fn one_architecture(world: &World, name: &str) -> String {
+    let put = |media_type: &str, bytes: Vec<u8>| {
+        let descriptor = Descriptor::of(media_type, &bytes);
+        world.write(&format!("{name}/blobs/sha256/{}", descriptor.digest.hex()), bytes);
+        descriptor
+    };
+    let mut tar = tar::Builder::new(Vec::new());
+    for (path, (_, bytes)) in Image::open(Path::new(&testdata("installer/imager"))).files(0) {
+        if !path.contains("arm64") {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(bytes.len() as u64);
+            header.set_mode(0o755);
+            tar.append_data(&mut header, path, &bytes[..]).unwrap();
+        }
+    }
+    let layer = put(media_type::OCI_LAYER, tar.into_inner().unwrap());
+    let config = json!({
+        "architecture": "amd64",
+        "os": "linux",
+        "config": {"Entrypoint": ["/bin/imager"]},
+        "rootfs": {"type": "layers", "diff_ids": [layer.digest]},
+    });
+    let config = put(media_type::OCI_CONFIG, serde_json::to_vec(&config).unwrap());
+    let manifest = json!({
+        "schemaVersion": 2,
+        "mediaType": media_type::OCI_MANIFEST,
+        "config": config,
+        "layers": [layer],
+    });
+    let manifest = put(media_type::OCI_MANIFEST, serde_json::to_vec(&manifest).unwrap());
+    let index = json!({ "schemaVersion": 2, "manifests": [manifest] });
+    world.write(&format!("{name}/index.json"), serde_json::to_vec(&index).unwrap());
+    world.write(&format!("{name}/oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#);
+    format!("oci:{name}")
 }
 
 fn layers(world: &World, reference: &str) -> Vec<String> {
@@ -112,6 +151,8 @@ fn what_does_not_fit_is_refused_before_anything_is_made() {
     vmlinuz(&arm64_image());
     let words = ["custom-imager", "--base", &stock(), "--kernel", "dir:kernel", "-o", "oci:out:x"];
     world.run(&words).failed(1, &["built for another machine", "expected: arm64", "found: amd64"]);
+    let one = one_architecture(&world, "one");
+    refused(&one, "dir:kernel", &["is for arm64, and the imager has boot assets for amd64"]);
     vmlinuz(&whole);
 
     let other = modules.with_file_name("6.12.118-talos");

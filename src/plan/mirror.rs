@@ -4,6 +4,7 @@
 //! middle or when tags have moved, it copies what is missing. One tag that cannot be copied does not stop the others.
 
 use std::cmp;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -138,8 +139,10 @@ pub fn mirror(
     let mut claims = claims.into_inner().unwrap_or_else(PoisonError::into_inner);
     claims.sort_by_key(|(number, _)| *number);
     let mut images: Vec<(Option<Digest>, Vec<usize>)> = Vec::new();
+    let mut places: HashMap<Digest, usize> = HashMap::new();
     for (number, claim) in claims {
-        match images.iter_mut().find(|(digest, _)| claim.is_some() && *digest == claim) {
+        let place = claim.map(|digest| *places.entry(digest).or_insert(images.len()));
+        match place.and_then(|place| images.get_mut(place)) {
             Some((_, tags)) => tags.push(number),
             None => images.push((claim, vec![number])),
         }
@@ -154,7 +157,8 @@ pub fn mirror(
         Ok(())
     })?;
     let mut done = run.done.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let untried = tags.iter().filter(|tag| !done.iter().any(|one| one.tag == ***tag));
+    let tried: HashSet<&str> = done.iter().map(|one| one.tag.as_str()).collect();
+    let untried = tags.iter().filter(|tag| !tried.contains(tag.as_str()));
     let untried: Vec<Mirrored> = untried.map(|tag| mirrored(spec, tag, None, Fate::NotTried)).collect();
     done.extend(untried);
     done.sort_by(|one, other| by_number(&one.tag, &other.tag));

@@ -656,6 +656,20 @@ fn with_a_fifth_of_all_requests_failing_images_arrive_and_few_bytes_twice() {
 }
 
 #[test]
+fn of_many_troubles_with_a_host_within_a_second_one_is_told() {
+    let (world, fake) = (World::new(), FakeRegistry::start(Faults::default()));
+    let client = world.context("store").client;
+    for seed in 0..4 {
+        fake.set(|faults| faults.rules = vec![rule("HEAD", "", 1, answer(503))]);
+        client.has_blob(&reference(&fake), &blob(&bytes(seed, 10)).0).unwrap();
+    }
+    // At 0 s, and at 1.125 s; not at 0.375 s and 0.75 s.
+    let said = world.said.lock().unwrap();
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert!(said[0].contains("(status 503); trying again in 0.4 s"), "{said:?}");
+}
+
+#[test]
 fn a_blob_without_bytes_goes_and_comes_like_any_other() {
     let (fake, time) = (FakeRegistry::start(Faults::default()), TestTime::default());
     fake.set(|faults| faults.rules = vec![rule("PUT", "", 1, Wrong::Mute), rule("GET", "", 1, Wrong::Mute)]);

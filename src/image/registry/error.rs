@@ -200,6 +200,22 @@ impl RegistryError {
         }
     }
 
+    /// The host that was spoken to; nothing, where none was.
+    pub(super) fn host(&self) -> &str {
+        match self {
+            Self::Network { host, .. }
+            | Self::Stalled { host, .. }
+            | Self::Cut { host, .. }
+            | Self::Tls { host, .. }
+            | Self::NotTls { host, .. }
+            | Self::Unauthorised { host, .. }
+            | Self::NotFound { host, .. }
+            | Self::Refused { host, .. }
+            | Self::Protocol { host, .. } => host,
+            _ => "",
+        }
+    }
+
     /// Whether the registry could not be spoken to, whatever was asked.
     pub fn is_unreachable(&self) -> bool {
         match self {

@@ -1,6 +1,6 @@
 //! What is tried again, how often, and after what wait.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,6 +21,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(20);
 const LONGEST_ASKED: Duration = Duration::from_secs(300);
 /// A host that has never answered is most likely a wrong name; one that starts up is there within seconds.
 const STRANGER_TRIES: u32 = 4;
+/// Troubles with a host that are told of once.
+const TOLD: Duration = Duration::from_millis(900);
 /// Less than this is no progress: a connection that gives a byte each time would be tried for ever.
 const PROGRESS: u64 = 64 << 10;
 /// Bytes that were damaged on their way come right the second time, or are wrong where they lie.
@@ -116,12 +118,14 @@ pub(super) struct Limits {
     until: Option<Instant>,
     /// Hosts that have answered.
     met: Mutex<HashSet<String>>,
+    /// When something was told of a host.
+    told: Mutex<HashMap<String, Instant>>,
 }
 
 impl Limits {
     pub(super) fn new(clock: Clock, patience: Patience) -> Self {
         let until = patience.deadline.and_then(|deadline| clock.now().checked_add(deadline));
-        Self { clock, patience, until, met: Mutex::default() }
+        Self { clock, patience, until, met: Mutex::default(), told: Mutex::default() }
     }
 
     /// What is left until the deadline.
@@ -132,6 +136,17 @@ impl Limits {
     /// Notes that a host has answered.
     pub(super) fn met(&self, host: String) {
         self.met.lock().unwrap_or_else(PoisonError::into_inner).insert(host);
+    }
+
+    /// Whether nothing was told of this host for a while.
+    fn tells_of(&self, host: &str) -> bool {
+        let now = self.clock.now();
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let lately = told.get(host).is_some_and(|at| now.saturating_duration_since(*at) < TOLD);
+        if !lately {
+            told.insert(host.to_owned(), now);
+        }
+        !lately
     }
 
     /// Waits for `work` for as long as bytes move.
@@ -212,7 +227,11 @@ impl<'a> Attempts<'a> {
             return Err(RegistryError::Deadline { asked, last: Some(Box::new(error)) });
         }
         let said = format!("{}; trying again in {:.1} s", chain(&error), wait.as_secs_f64());
-        self.events.warn(said, None);
+        // Of many transfers that a host drops at once, one tells of it.
+        match self.limits.tells_of(error.host()) {
+            true => self.events.warn(said, None),
+            false => self.events.detail(said),
+        }
         self.limits.clock.sleep(wait).await;
         Ok(())
     }

@@ -16,12 +16,18 @@ pub fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
-/// A size as people write it: `10GB`, `512 MiB`, `1.5GB`, `0`.
-pub fn parse_size(text: &str) -> Option<u64> {
+/// A number and what stands behind it, without blanks around either.
+fn number_and_unit(text: &str) -> (&str, &str) {
     let text = text.trim();
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
-    let factor: u64 = match unit.trim().to_ascii_lowercase().as_str() {
+    (number, unit.trim())
+}
+
+/// A size as people write it: `10GB`, `512 MiB`, `1.5GB`, `0`.
+pub fn parse_size(text: &str) -> Option<u64> {
+    let (number, unit) = number_and_unit(text);
+    let factor: u64 = match unit.to_ascii_lowercase().as_str() {
         "" | "b" | "bytes" => 1,
         "kb" | "k" => 1000,
         "mb" | "m" => 1_000_000,
@@ -43,10 +49,8 @@ pub fn parse_size(text: &str) -> Option<u64> {
 
 /// A time as people write it: `90s`, `10m`, `1.5h`, `250ms`; a number alone is seconds.
 pub fn parse_time(text: &str) -> Option<Duration> {
-    let text = text.trim();
-    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let (number, unit) = text.split_at(end);
-    let factor = match unit.trim() {
+    let (number, unit) = number_and_unit(text);
+    let factor = match unit {
         "ms" => 0.001,
         "" | "s" => 1.0,
         "m" | "min" => 60.0,

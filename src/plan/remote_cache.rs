@@ -7,7 +7,7 @@
 //! any number of runners may write at once.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use super::error::Error;
 use super::run::Context;
@@ -31,8 +31,6 @@ pub struct RemoteCache {
     to: Vec<RegistryReference>,
     /// Blobs that are there and not here: where.
     places: Mutex<BTreeMap<Digest, RegistryReference>>,
-    /// What is being fetched: whoever wants the same waits for it.
-    fetching: Mutex<BTreeMap<Digest, Arc<Mutex<()>>>>,
     /// Steps of this run, by their keys.
     /// Caches in `from` that could not be spoken to.
     silent: Mutex<HashSet<RegistryReference>>,
@@ -139,8 +137,7 @@ impl RemoteCache {
     pub(super) fn fetch(&self, context: &Context, blob: &Descriptor) -> Result<(), Error> {
         let place = lock(&self.places).get(&blob.digest).cloned();
         let place = place.ok_or_else(|| Error::Internal(format!("blob {} is in no cache", blob.digest)))?;
-        let turn = Arc::clone(lock(&self.fetching).entry(blob.digest).or_default());
-        let _turn = lock(&turn);
+        let _turn = context.client.turn(&place, &blob.digest);
         if context.store.blob(&blob.digest, blob.size).is_some() {
             return Ok(());
         }

@@ -68,7 +68,7 @@ impl<'a> Pull<'a> {
         loop {
             let before = self.got;
             let Err(error) = self.go_on(into).await else { return Ok(()) };
-            if matches!(error, RegistryError::DigestMismatch { .. } | RegistryError::SizeMismatch { .. }) {
+            if error.is_damage() {
                 // Which bytes are wrong, nobody can tell.
                 into.restart().map_err(|source| self.local(source))?;
                 (self.got, self.hasher) = (0, self.descriptor.digest.hasher());

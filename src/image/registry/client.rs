@@ -141,16 +141,6 @@ impl Client {
         self.block_on(asked, self.retrying(work))
     }
 
-    /// The body of a response.
-    pub(super) async fn read_body(
-        &self,
-        asked: &str,
-        response: Response,
-        limit: u64,
-    ) -> Result<Vec<u8>, RegistryError> {
-        self.0.transport.read_body(asked, response, limit).await
-    }
-
     /// Where the requests for `reference` go.
     pub(super) fn target(&self, reference: &RegistryReference) -> Result<Target, RegistryError> {
         Target::of(reference, &self.0.options.plain_http)
@@ -185,7 +175,7 @@ impl Client {
             return self.authorised(target, request, response).await;
         }
         // Read to its end, so that the connection can be used again.
-        let _ = self.read_body(request.asked, response, 64 << 10).await;
+        let _ = transport.read_body(request.asked, response, 64 << 10).await;
         self.authorised(target, request, transport.send(request, value.as_ref()).await?).await
     }
 

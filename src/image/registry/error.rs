@@ -216,6 +216,11 @@ impl RegistryError {
         }
     }
 
+    /// Whether bytes came that are not those that were named.
+    pub(super) fn is_damage(&self) -> bool {
+        matches!(self, Self::DigestMismatch { .. } | Self::SizeMismatch { .. })
+    }
+
     /// Whether the registry could not be spoken to, whatever was asked.
     pub fn is_unreachable(&self) -> bool {
         match self {

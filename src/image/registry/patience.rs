@@ -207,9 +207,7 @@ impl<'a> Attempts<'a> {
     /// Waits, if after `error` it is worth another try; else gives the error back.
     pub(super) async fn again(&mut self, error: RegistryError) -> Result<(), RegistryError> {
         let Some((tries, asked_for)) = self.limits.worth(&error) else { return Err(error) };
-        let damaged =
-            matches!(error, RegistryError::DigestMismatch { .. } | RegistryError::SizeMismatch { .. });
-        let failed = if damaged { &mut self.damaged } else { &mut self.failed };
+        let failed = if error.is_damage() { &mut self.damaged } else { &mut self.failed };
         *failed += 1;
         if *failed >= tries.min(self.most) {
             return Err(error);
@@ -253,9 +251,7 @@ impl Limits {
             {
                 Some((u32::MAX, *retry_after))
             }
-            RegistryError::DigestMismatch { .. } | RegistryError::SizeMismatch { .. } => {
-                Some((DAMAGED_TRIES, None))
-            }
+            error if error.is_damage() => Some((DAMAGED_TRIES, None)),
             _ => None,
         }
     }

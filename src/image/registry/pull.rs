@@ -33,7 +33,7 @@ impl Client {
             let claimed = claimed_digest(&asked, &response)?;
             let header = content_type(&response);
             let host = target.host();
-            let bytes = self.read_body(&asked, response, MANIFEST_LIMIT).await?;
+            let bytes = self.transport().read_body(&asked, response, MANIFEST_LIMIT).await?;
             for expected in [reference.digest, claimed].into_iter().flatten() {
                 check_digest(&asked, expected, &bytes)?;
             }
@@ -96,7 +96,7 @@ impl Client {
         let target = self.target(repository)?;
         self.blocking(&asked, async || {
             let response = self.get_manifest(&target, &digest.to_string(), &asked).await?;
-            let bytes = self.read_body(&asked, response, MANIFEST_LIMIT).await?;
+            let bytes = self.transport().read_body(&asked, response, MANIFEST_LIMIT).await?;
             let found = bytes.len() as u64;
             if found != *size {
                 return Err(RegistryError::SizeMismatch {
@@ -166,7 +166,7 @@ impl Client {
                 }
                 let next = next_page(&asked, &target, &response)?;
                 let no_list = broken(&asked, &response, "answers with no list of tags");
-                let body = self.read_body(&asked, response, MANIFEST_LIMIT).await?;
+                let body = self.transport().read_body(&asked, response, MANIFEST_LIMIT).await?;
                 let page: TagList = serde_json::from_slice(&body).map_err(|_| no_list)?;
                 tags.extend(page.tags.unwrap_or_default());
                 match next {

@@ -44,7 +44,7 @@ impl Client {
                 match response.status() {
                     StatusCode::OK => {
                         let no_list = broken(&asked, &response, "answers with no list of referrers");
-                        let body = self.read_body(&asked, response, LIST_LIMIT).await?;
+                        let body = self.transport().read_body(&asked, response, LIST_LIMIT).await?;
                         let list: List = serde_json::from_slice(&body).map_err(|_| no_list)?;
                         return Ok(list.manifests);
                     }

@@ -5,16 +5,19 @@
 
 mod support;
 
+use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
 
 use support::docker_registry::DockerRegistry;
 use support::judge::judge;
 use support::push_blobs;
 use support::time::TestTime;
-use talosmith::base::{Content, Digest, Events};
+use talosmith::archive::compress::Compression;
+use talosmith::base::{Content, Digest, Event, Events, Workers};
 use talosmith::image::registry::{Client, Options, Progress, Pushed};
-use talosmith::image::{Descriptor, RegistryReference, media_type};
+use talosmith::image::{Descriptor, LayerWriter, RegistryReference, Store, media_type};
 
 #[test]
 fn docker_registry_takes_an_image_keeps_it_mounts_it_and_gives_it_back() {
@@ -104,5 +107,48 @@ fn real_registries_get_and_give_an_image_over_connections_that_break() {
         client.pull_blob(&to, &blob, &mut pulled, &progress).unwrap();
         assert_eq!(Digest::of(&pulled), blob.digest, "{name}");
         assert_eq!(got.load(Ordering::Relaxed), blob.size, "{name}");
+    }
+}
+
+#[test]
+fn real_registries_take_a_layer_while_it_is_made() {
+    let registries = [
+        judge("docker-registry").map(|program| ("docker-registry", DockerRegistry::start(&program))),
+        judge("crane").map(|program| ("crane", DockerRegistry::crane(&program))),
+    ];
+    for (name, registry) in registries.into_iter().flatten() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let (sent, told) = mpsc::channel();
+        let events = Events::new(move |event| {
+            if let Event::Advanced { bytes, .. } = event {
+                let _ = sent.send(bytes); // of what comes after the test nobody wants to know
+            }
+        });
+        let client = Client::new(Options::default(), events);
+        let to: RegistryReference = registry.reference("acme/x:1").parse().unwrap();
+        let none = Compression::None;
+        let mut writer = LayerWriter::new(&store, none, media_type::OCI_LAYER, &Workers::new(1)).unwrap();
+        let early = client.push_early(&to, writer.growing(), false).unwrap();
+        let bytes = layer(30_000_000);
+        let (mut written, mut gone) = (0, 0);
+        for part in [9_000_000, 12_000_000] {
+            writer.write_all(&bytes[written..written + part]).unwrap();
+            written += part;
+            while gone < written as u64 {
+                gone += told.recv().unwrap();
+            }
+        }
+        writer.write_all(&bytes[written..]).unwrap();
+        let layer = writer.finish().unwrap().descriptor;
+        let content = store.blob(&layer.digest, layer.size).unwrap();
+        early.end(content.clone(), layer.digest);
+        let pushed = client.push_blob(&to, &layer, &content, &[], &Progress::default()).unwrap();
+        assert_eq!(pushed, Pushed::Existed, "{name}");
+        let sent = registry.sent();
+        assert!(sent < layer.size + 100_000, "{name}: {sent}");
+        let mut pulled = Vec::new();
+        client.pull_blob(&to, &layer, &mut pulled, &Progress::default()).unwrap();
+        assert!(pulled == bytes, "{name}");
     }
 }

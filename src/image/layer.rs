@@ -6,7 +6,7 @@ use super::descriptor::{Descriptor, media_type};
 use super::store::{BlobWriter, Store};
 use crate::archive::compress::{Compression, Encoder};
 use crate::base::fsio::{At as _, FileError};
-use crate::base::{Digest, Hasher, Workers};
+use crate::base::{Digest, Growing, Hasher, Workers};
 
 /// Whose media types a manifest, a configuration and layers carry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -94,6 +94,7 @@ pub struct LayerWriter {
     /// Of the tar; nothing, if that is the blob itself.
     diff: Option<Hasher>,
     media_type: &'static str,
+    growing: Growing,
     store: Store,
 }
 
@@ -105,8 +106,10 @@ impl LayerWriter {
         media_type: &'static str,
         workers: &Workers,
     ) -> Result<Self, FileError> {
+        let blob = store.writer()?;
         Ok(Self {
-            encoder: Encoder::new(store.writer()?, compression, workers),
+            growing: blob.growing(),
+            encoder: Encoder::new(blob, compression, workers),
             diff: (compression != Compression::None).then(Hasher::default),
             media_type,
             store: store.clone(),
@@ -118,6 +121,11 @@ impl LayerWriter {
     #[must_use]
     pub fn cached(self) -> Self {
         Self { encoder: self.encoder.cached(self.store.blocks()), ..self }
+    }
+
+    /// The blob, for who reads it while it is written.
+    pub fn growing(&self) -> &Growing {
+        &self.growing
     }
 
     /// Ends the layer and names its blob.

@@ -12,7 +12,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::blocks::Blocks;
 use crate::base::fsio::{self, At as _, Draft, FileError, TempFolder};
-use crate::base::{AsideHasher, BlockCache, Content, Digest};
+use crate::base::{AsideHasher, BlockCache, Content, Digest, Growing, Growth};
 
 /// The file that marks an OCI layout, and its content (image-spec, image-layout.md).
 pub const LAYOUT_FILE: &str = "oci-layout";
@@ -119,6 +119,7 @@ impl Store {
             draft: Draft::new(&self.root.join("drafts"))?,
             hasher: AsideHasher::default(),
             size: 0,
+            growth: Growth::new(),
             store: self.clone(),
         })
     }
@@ -219,10 +220,16 @@ pub struct BlobWriter {
     draft: Draft,
     hasher: AsideHasher,
     size: u64,
+    growth: Growth,
     store: Store,
 }
 
 impl BlobWriter {
+    /// For who reads it while it is written.
+    pub fn growing(&self) -> Growing {
+        self.growth.growing(self.draft.path())
+    }
+
     /// Syncs the blob and names it by its digest.
     pub fn finish(self) -> Result<(Digest, Content), FileError> {
         let digest = self.hasher.finish();
@@ -239,6 +246,7 @@ impl Write for BlobWriter {
         let written = self.draft.file().write(bytes)?;
         self.hasher.update(&bytes[..written]);
         self.size += written as u64;
+        self.growth.reach(self.size);
         Ok(written)
     }
 

@@ -72,6 +72,7 @@ pub fn write_layer(
     {
         writer = writer.cached();
     }
+    let early = context.push_early(&writer);
     let mut tar = tar::Writer::new(Told { out: writer, progress }, Some(options.epoch));
     let mut since = 0;
     for (path, entry) in entries {
@@ -83,6 +84,7 @@ pub fn write_layer(
         since += length(&entry);
     }
     let layer = tar.finish()?.out.finish()?;
+    context.end_early(early, &layer);
     let outcome = format!("{} in {}", size(layer.descriptor.size), options.compression);
     Ok(Outputs::default()
         .with_blob("layer", layer.descriptor)

@@ -365,7 +365,7 @@ fn assemble(
         images.push((assemble::image(&mut plan, &one.platform, &parts, &options), &one.platform));
     }
     let index = (images.len() > 1).then(|| assemble::index(&mut plan, &images, &options));
-    let outputs = plan.run(context)?;
+    let outputs = plan.run(&context.pushing(&spec.outputs, spec.platforms.iter()))?;
     Sets::collect(context, &outputs, &images, index)
 }
 

@@ -20,6 +20,7 @@ pub mod custom_imager;
 pub mod depmod;
 pub mod diff;
 pub mod dry;
+pub mod early;
 pub mod error;
 pub mod extension;
 pub mod flatten;

@@ -31,9 +31,9 @@ pub struct RemoteCache {
     to: Vec<RegistryReference>,
     /// Blobs that are there and not here: where.
     places: Mutex<BTreeMap<Digest, RegistryReference>>,
-    /// Steps of this run, by their keys.
     /// Caches in `from` that could not be spoken to.
     silent: Mutex<HashSet<RegistryReference>>,
+    /// Steps of this run, by their keys.
     used: Mutex<BTreeMap<Digest, Outputs>>,
     /// What was fetched and sent.
     traffic: Mutex<Traffic>,
@@ -77,6 +77,11 @@ impl RemoteCache {
     /// Whether a blob can be had.
     pub(super) fn has(&self, blob: &Descriptor) -> bool {
         lock(&self.places).contains_key(&blob.digest)
+    }
+
+    /// Whether all caches that are asked answer.
+    pub(super) fn answers(&self) -> bool {
+        !self.from.is_empty() && lock(&self.silent).is_empty()
     }
 
     /// What a step gave elsewhere. A cache that cannot be asked has nothing: that is told, and stops nobody.

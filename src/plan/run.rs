@@ -3,6 +3,7 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::dry::{DryRun, Fate, History};
+use super::early::Early;
 use super::error::Error;
 use super::remote_cache::RemoteCache;
 use super::stat_cache::StatCache;
@@ -30,6 +31,8 @@ pub struct Context {
     pub remote: Option<Arc<RemoteCache>>,
     /// Digests of local files; read when they are first asked for.
     pub digests: Arc<OnceLock<StatCache>>,
+    /// Where layers go while they are made.
+    pub early: Early,
 }
 
 impl Context {
@@ -44,6 +47,7 @@ impl Context {
             dry: None,
             remote: None,
             digests: Arc::default(),
+            early: Early::default(),
         }
     }
 
@@ -205,18 +209,31 @@ fn run_step(
         dry.note(step.name, &subject(context, step), Fate::Runs { why });
         return Err(Error::NotRun);
     }
+    let history = key.is_some().then(|| step.history(names, inputs));
+    let knowing = history.as_ref().filter(|_| context.early.is_wanted()).map(|history| {
+        let last = History::read(&context.store, step.name, &subject(context, step));
+        let is_new = last.is_some_and(|last| last != *history) || remote_lacks(context);
+        Context { early: context.early.of(is_new), ..context.clone() }
+    });
     let activity = context.events.begin(step.name, step.subject.as_str(), step.total);
-    let outputs = (step.run)(context, &activity, inputs)?;
+    let outputs = (step.run)(knowing.as_ref().unwrap_or(context), &activity, inputs)?;
     let made = outputs.blobs.values().map(|blob| blob.size).sum();
     activity.wrote(made).finish(outputs.values.get("outcome").cloned().unwrap_or_default());
     if let Some(key) = key {
         if let Some(remote) = &context.remote {
             remote.used(key, &outputs);
         }
-        step.history(names, inputs).keep(&context.store, step.name, &subject(context, step));
+        if let Some(history) = history {
+            history.keep(&context.store, step.name, &subject(context, step));
+        }
         context.store.record_step(&key, &json::to_vec(&outputs))?;
     }
     Ok(outputs)
+}
+
+/// Whether a cache elsewhere was asked for the step's result, and has none.
+fn remote_lacks(context: &Context) -> bool {
+    context.remote.as_ref().is_some_and(|remote| remote.answers())
 }
 
 /// What a step works on, without what differs from run to run: the name of a folder for drafts.
@@ -316,6 +333,32 @@ mod tests {
         once();
         assert_eq!(context.bytes(&blob, 9).unwrap(), b"a");
         assert_eq!(runs.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn what_a_step_gives_is_new_if_it_gave_something_else_here_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let platform = "linux/amd64".parse().unwrap();
+        let context = context(folder.path(), 1)
+            .pushing(&["docker://127.0.0.1:1/acme/x".to_owned()], std::iter::once(&platform));
+        let is_new = |text: &'static str| {
+            let mut plan = Plan::new();
+            let step = Step::new("word", 1, "", |context: &Context, _, _| {
+                let (digest, content) = context.store.put(b"word")?;
+                let blob = Descriptor::new("text/plain", digest, content.len());
+                let is_new = context.early.is_new().to_string();
+                Ok(Outputs::default().with_blob("word", blob).with_value("new", is_new))
+            });
+            plan.add(step.parameter("text", text));
+            let outputs = plan.run(&context).unwrap();
+            let path = context.blob(outputs[0].blob("word").unwrap()).unwrap();
+            std::fs::remove_file(path.whole_file().unwrap()).unwrap();
+            outputs[0].value("new").unwrap().to_owned()
+        };
+        assert_eq!(is_new("a"), "false", "nothing is known of it");
+        assert_eq!(is_new("b"), "true");
+        assert_eq!(is_new("b"), "false", "it is gone from the cache alone");
+        assert_eq!(is_new("a"), "true");
     }
 
     #[test]

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 
 use talosmith::base::Digest;
 
@@ -122,6 +122,8 @@ struct State {
 pub(crate) struct FakeRegistry {
     pub(crate) host: String,
     state: Arc<Mutex<State>>,
+    /// Something came.
+    came: Arc<Condvar>,
 }
 
 impl FakeRegistry {
@@ -129,7 +131,7 @@ impl FakeRegistry {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let host = listener.local_addr().unwrap().to_string();
         let state = Arc::new(Mutex::new(State { faults, ..State::default() }));
-        let fake = Self { host, state };
+        let fake = Self { host, state, came: Arc::default() };
         let server = fake.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
@@ -185,6 +187,14 @@ impl FakeRegistry {
         self.log().iter().filter(|asked| asked.method == method && asked.path.contains(part)).count()
     }
 
+    /// Waits until so many such requests have come.
+    pub(crate) fn wait_for(&self, method: &str, part: &str, times: usize) {
+        let fits = |asked: &&Asked| asked.method == method && asked.path.contains(part);
+        let state = self.state.lock().unwrap();
+        let _there =
+            self.came.wait_while(state, |state| state.log.iter().filter(fits).count() < times).unwrap();
+    }
+
     /// Bytes of blobs that were sent here.
     pub(crate) fn uploaded(&self) -> usize {
         let uploads = |asked: &&Asked| {
@@ -226,6 +236,7 @@ impl FakeRegistry {
         let asked = Asked { method, path, authorization: headers.remove("authorization"), headers, body };
         let mut state = self.state.lock().unwrap();
         state.log.push(asked.clone());
+        self.came.notify_all();
         if !whole {
             state.keep(&asked); // the client gave up, or is given up
             return None;

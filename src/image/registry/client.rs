@@ -6,7 +6,8 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::future::Future;
-use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use reqwest::{Response, StatusCode, Url};
 use tokio::runtime::Runtime;
@@ -33,6 +34,8 @@ struct Inner {
     events: Events,
     transfers: Semaphore,
     flights: Flights,
+    /// Hosts that take no blob in parts.
+    whole_only: Mutex<HashSet<String>>,
     runtime: OnceLock<Runtime>,
 }
 
@@ -61,6 +64,7 @@ impl Client {
             events,
             transfers: Semaphore::new(transfers(&options)),
             flights: Flights::default(),
+            whole_only: Mutex::default(),
             options,
             runtime: OnceLock::new(),
         });
@@ -75,8 +79,17 @@ impl Client {
 
     /// Waits until nobody else moves this blob to or from this repository, and keeps others from it until the guard
     /// is dropped: who asks for what is under way then finds it.
-    pub fn turn(&self, repository: &RegistryReference, digest: &Digest) -> Flight<'_> {
-        self.0.flights.turn((repository.name(), *digest))
+    pub fn turn(&self, repository: &RegistryReference, digest: &Digest) -> Flight {
+        let key = (repository.name(), *digest);
+        self.0.flights.turn(&key);
+        Flight { client: self.clone(), key }
+    }
+
+    /// The same, if nobody else has it.
+    pub(super) fn free_turn(&self, repository: &RegistryReference, digest: &Digest) -> Option<Flight> {
+        let key = (repository.name(), *digest);
+        let free = self.0.flights.take(&key);
+        free.then(|| Flight { client: self.clone(), key })
     }
 
     /// Runs `work` on this thread; connections are served by the runtime's two.
@@ -85,14 +98,29 @@ impl Client {
         asked: &str,
         work: impl Future<Output = Result<T, RegistryError>>,
     ) -> Result<T, RegistryError> {
+        let local = |source| RegistryError::Local { asked: asked.to_owned(), source };
+        self.runtime().map_err(local)?.block_on(work)
+    }
+
+    /// Starts `work` on a thread of the runtime's, and does not wait for it.
+    pub(super) fn start<F: Future<Output = ()>>(
+        &self,
+        work: impl FnOnce() -> F + Send + 'static,
+    ) -> io::Result<()> {
+        let runtime = self.runtime()?;
+        let handle = runtime.handle().clone();
+        runtime.spawn_blocking(move || handle.block_on(work()));
+        Ok(())
+    }
+
+    fn runtime(&self) -> io::Result<&Runtime> {
         if let Some(runtime) = self.0.runtime.get() {
-            return runtime.block_on(work);
+            return Ok(runtime);
         }
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         let builder = builder.worker_threads(2).thread_name("registry").enable_all();
-        let runtime =
-            builder.build().map_err(|source| RegistryError::Local { asked: asked.to_owned(), source })?;
-        self.0.runtime.get_or_init(|| runtime).block_on(work)
+        let runtime = builder.build()?;
+        Ok(self.0.runtime.get_or_init(|| runtime))
     }
 
     /// How many blobs are under way at once, whoever asks for them: more threads than that would only wait.
@@ -103,6 +131,20 @@ impl Client {
     /// Held while a blob is under way.
     pub(super) async fn transfer(&self) -> Option<SemaphorePermit<'_>> {
         self.0.transfers.acquire().await.ok() // nobody closes it
+    }
+
+    /// Whether a host has refused a part of a blob.
+    pub(super) fn wants_whole(&self, host: &str) -> bool {
+        self.0.whole_only.lock().unwrap_or_else(PoisonError::into_inner).contains(host)
+    }
+
+    /// Notes that it has.
+    pub(super) fn note_wants_whole(&self, host: String) {
+        self.0.whole_only.lock().unwrap_or_else(PoisonError::into_inner).insert(host);
+    }
+
+    pub(super) fn offline(&self) -> bool {
+        self.0.options.offline
     }
 
     pub(super) fn events(&self) -> &Events {
@@ -201,34 +243,44 @@ impl Client {
     }
 }
 
-/// What is under way: blobs by `host/repository` and digest.
+/// A blob on its way, by `host/repository` and digest.
+type Blob = (String, Digest);
+
+/// What is under way.
 #[derive(Default)]
 struct Flights {
-    under_way: Mutex<HashSet<(String, Digest)>>,
+    under_way: Mutex<HashSet<Blob>>,
     landed: Condvar,
 }
 
 impl Flights {
-    fn turn(&self, key: (String, Digest)) -> Flight<'_> {
-        let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
-        while under_way.contains(&key) {
+    fn turn(&self, key: &Blob) {
+        let mut under_way = self.lock();
+        while !under_way.insert(key.clone()) {
             under_way = self.landed.wait(under_way).unwrap_or_else(PoisonError::into_inner);
         }
-        under_way.insert(key.clone());
-        Flight { flights: self, key }
+    }
+
+    fn take(&self, key: &Blob) -> bool {
+        self.lock().insert(key.clone())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashSet<Blob>> {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// One's turn with a blob; see [`Client::turn`].
-pub struct Flight<'a> {
-    flights: &'a Flights,
-    key: (String, Digest),
+pub struct Flight {
+    client: Client,
+    key: Blob,
 }
 
-impl Drop for Flight<'_> {
+impl Drop for Flight {
     fn drop(&mut self) {
-        self.flights.under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
-        self.flights.landed.notify_all();
+        let flights = &self.client.0.flights;
+        flights.lock().remove(&self.key);
+        flights.landed.notify_all();
     }
 }
 

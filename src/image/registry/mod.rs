@@ -23,6 +23,7 @@
 //! | `blob` | one blob on its way here, taken up where it broke |
 //! | `session` | one blob on its way there: its upload session, taken up or begun anew |
 //! | `upload` | a content, or a part of it, as the body of a request, hashed on its way |
+//! | `early` | a blob that goes there while it is still being made |
 //! | `transport` | the one `send` of every request: offline, proxies, TLS, redirects, stalls |
 //! | `patience`, `clock` | what is tried again, how often, after what wait; the time it is measured by |
 //! | `auth`, `challenge` | tokens and their cache; `WWW-Authenticate` |
@@ -36,6 +37,7 @@ mod client;
 mod clock;
 mod credentials;
 mod download;
+mod early;
 mod error;
 mod helper;
 mod options;
@@ -50,6 +52,7 @@ mod upload;
 pub use blob::Sink;
 pub use client::{Client, Flight};
 pub use clock::{Clock, Time};
+pub use early::EarlyPush;
 pub use error::{Answer, RegistryError};
 pub use options::{Environment, Options, PlainHttp, Progress, TlsIdentity};
 pub use patience::Patience;

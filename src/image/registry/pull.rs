@@ -167,8 +167,7 @@ impl Client {
                 let next = next_page(&asked, &target, &response)?;
                 let no_list = broken(&asked, &response, "answers with no list of tags");
                 let body = self.transport().read_body(&asked, response, MANIFEST_LIMIT).await?;
-                let page: TagList = serde_json::from_slice(&body).map_err(|_| no_list)?;
-                tags.extend(page.tags.unwrap_or_default());
+                tags.extend(tags_of(&body).ok_or(no_list)?);
                 match next {
                     Some(next) => url = next,
                     None => return Ok(self.sound(&asked, tags)),
@@ -299,6 +298,12 @@ fn media_type_of(bytes: &[u8], header: Option<String>) -> Option<String> {
 struct TagList {
     /// `null` for a repository that lost its last tag.
     tags: Option<Vec<String>>,
+}
+
+/// A page of tags; `None` if it is something else.
+pub(super) fn tags_of(body: &[u8]) -> Option<Vec<String>> {
+    let page: TagList = serde_json::from_slice(body).ok()?;
+    Some(page.tags.unwrap_or_default())
 }
 
 /// The URL of `Link: <url>; rel="next"` (RFC 8288), which must stay on the registry: it gets the

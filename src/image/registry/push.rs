@@ -65,9 +65,7 @@ impl Client {
             match self.open_mount(&target, descriptor, &source, &asked).await? {
                 Some(Opened::Mounted) => Ok(true),
                 Some(Opened::Session(session)) => {
-                    // Politeness only: the registry drops sessions that nobody continues.
-                    let cancel = Request::new(Method::DELETE, session.url(), &asked);
-                    let _ = self.request(&target, &[target.push_scope()], &cancel).await;
+                    session.cancel(self, &target, &asked).await;
                     Ok(false)
                 }
                 None => Ok(false),
@@ -128,7 +126,8 @@ impl Client {
             None => None,
         };
         let upload = Upload::new(content, digest, progress);
-        Uploading::new(self, target, &upload, &asked).run(session).await?;
+        let whole = (descriptor.size, digest);
+        Uploading::new(self, target, &upload, whole, &asked).run(session).await?;
         Ok(Pushed::Uploaded)
     }
 

@@ -13,6 +13,7 @@ use super::error::RegistryError;
 use super::push::stored;
 use super::transport::{Body, Request, broken, location};
 use super::upload::Upload;
+use crate::base::Digest;
 use crate::base::units::size;
 
 /// The least bytes of a part that is not the last, as a registry wants it.
@@ -43,16 +44,45 @@ impl Session {
         Ok(Self { url, chunk_min })
     }
 
-    /// Its URL.
-    pub(super) fn url(self) -> Url {
-        self.url
+    /// The least bytes of a part that is not the last.
+    pub(super) fn least(&self) -> u64 {
+        self.chunk_min
     }
 
     /// The URL that ends it.
-    fn end(&self, upload: &Upload) -> Url {
+    fn end(&self, digest: Digest) -> Url {
         let mut url = self.url.clone();
-        url.query_pairs_mut().append_pair("digest", &upload.digest().to_string());
+        url.query_pairs_mut().append_pair("digest", &digest.to_string());
         url
+    }
+
+    /// Gives it up. Politeness only: the registry drops sessions that nobody continues.
+    pub(super) async fn cancel(self, client: &Client, target: &Target, asked: &str) {
+        let cancel = Request::new(Method::DELETE, self.url, asked);
+        let _ = client.request(target, &[target.push_scope()], &cancel).await;
+    }
+
+    /// Sends the bytes from `from` up to `to` as a part, and gives how many the registry then has.
+    pub(super) async fn part(
+        &mut self,
+        client: &Client,
+        target: &Target,
+        upload: &Upload,
+        (from, to): (u64, u64),
+        asked: &str,
+    ) -> Result<u64, RegistryError> {
+        let range = format!("{from}-{}", to.saturating_sub(1));
+        let request = Request::new(Method::PATCH, self.url.clone(), asked).header(CONTENT_RANGE, &range);
+        let request = request.body(Body::Content(upload, from, to)).settles(to - from);
+        let response = client.request(target, &[target.push_scope()], &request).await?;
+        if !response.status().is_success() {
+            return Err(client.refused(target, asked, response).await);
+        }
+        self.go_on(asked, &response)?;
+        match has(&response).unwrap_or(to) {
+            has if has <= from || has > to => Err(broken(asked, &response, "has lost bytes that it took")),
+            has => Ok(has),
+        }
     }
 
     /// Where it goes on, if an answer says so.
@@ -69,6 +99,8 @@ pub(super) struct Uploading<'a> {
     client: &'a Client,
     target: &'a Target,
     upload: &'a Upload,
+    len: u64,
+    digest: Digest,
     asked: &'a str,
     /// Bytes that the registry has.
     from: u64,
@@ -92,8 +124,20 @@ enum Next {
 }
 
 impl<'a> Uploading<'a> {
-    pub(super) fn new(client: &'a Client, target: &'a Target, upload: &'a Upload, asked: &'a str) -> Self {
-        Self { client, target, upload, asked, from: 0, most: u64::MAX, parts: true, short: 0 }
+    /// Of `upload`, which is one of a content of `len` bytes with this digest.
+    pub(super) fn new(
+        client: &'a Client,
+        target: &'a Target,
+        upload: &'a Upload,
+        (len, digest): (u64, Digest),
+        asked: &'a str,
+    ) -> Self {
+        Self { client, target, upload, len, digest, asked, from: 0, most: u64::MAX, parts: true, short: 0 }
+    }
+
+    /// The same, of which the session to be given to `run` has so many bytes.
+    pub(super) fn after(self, from: u64) -> Self {
+        Self { from, ..self }
     }
 
     /// Uploads into `opened`, or a session of its own.
@@ -128,7 +172,7 @@ impl<'a> Uploading<'a> {
                     furthest = furthest.max(self.from);
                     attempts.again(error).await?;
                     // The answer alone may have been lost.
-                    let tail = format!("blobs/{}", self.upload.digest());
+                    let tail = format!("blobs/{}", self.digest);
                     if self.client.has(self.target, &tail, &[self.target.push_scope()], self.asked).await? {
                         return Ok(());
                     }
@@ -145,34 +189,28 @@ impl<'a> Uploading<'a> {
     /// Sends what is missing.
     async fn fill(&mut self, session: &mut Session) -> Result<(), RegistryError> {
         let scopes = [self.target.push_scope()];
-        let (len, asked) = (self.upload.len(), self.asked);
+        let (len, asked) = (self.len, self.asked);
         if self.from == 0 && len <= self.most {
-            let request = Request::new(Method::PUT, session.end(self.upload), asked);
+            let request = Request::new(Method::PUT, session.end(self.digest), asked);
             let request = request.body(Body::Content(self.upload, 0, len)).settles(len);
             let response = self.client.request(self.target, &scopes, &request).await?;
-            return stored(self.client, self.target, self.upload.digest(), asked, response).await;
+            return stored(self.client, self.target, self.digest, asked, response).await;
         }
         while self.from < len {
             let to = self.from.saturating_add(self.most.max(session.chunk_min)).min(len);
-            let range = format!("{}-{}", self.from, to - 1);
-            let request =
-                Request::new(Method::PATCH, session.url.clone(), asked).header(CONTENT_RANGE, &range);
-            let request = request.body(Body::Content(self.upload, self.from, to)).settles(to - self.from);
-            let response = self.client.request(self.target, &scopes, &request).await?;
-            if !response.status().is_success() {
-                return Err(self.client.refused(self.target, asked, response).await);
-            }
-            session.go_on(asked, &response)?;
-            let has = has(&response).unwrap_or(to);
+            let part = (self.from, to);
+            let has = session.part(self.client, self.target, self.upload, part, asked).await?;
             self.short += u32::from(has < to);
-            if has <= self.from || has > to || self.short > SHORT {
-                return Err(broken(asked, &response, "has lost bytes that it took"));
+            if self.short > SHORT {
+                let (asked, host) = (asked.to_owned(), self.target.host());
+                let why = "takes less than it is sent, again and again".to_owned();
+                return Err(RegistryError::Protocol { asked, host, why });
             }
             self.from = has;
         }
-        let request = Request::new(Method::PUT, session.end(self.upload), asked).settles(len);
+        let request = Request::new(Method::PUT, session.end(self.digest), asked).settles(len);
         let response = self.client.request(self.target, &scopes, &request).await?;
-        stored(self.client, self.target, self.upload.digest(), asked, response).await
+        stored(self.client, self.target, self.digest, asked, response).await
     }
 
     /// Decides on a failure.
@@ -196,7 +234,7 @@ impl<'a> Uploading<'a> {
             ["BLOB_UPLOAD_UNKNOWN", "BLOB_UPLOAD_INVALID", "RANGE_INVALID", "DIGEST_INVALID", "SIZE_INVALID"];
         match StatusCode::from_u16(answer.status).unwrap_or_default() {
             StatusCode::PAYLOAD_TOO_LARGE => {
-                let sent = (self.upload.len() - self.from).min(self.most);
+                let sent = (self.len - self.from).min(self.most);
                 self.most = (sent / 2).min(SMALLER);
                 match self.parts && self.most >= SMALLEST.max(session.chunk_min) {
                     true => Next::Smaller(error),
@@ -219,13 +257,13 @@ impl<'a> Uploading<'a> {
     }
 
     /// Asks how far the registry is; `false`, if the session cannot be gone on with.
-    async fn ask(&mut self, session: &mut Session) -> bool {
+    pub(super) async fn ask(&mut self, session: &mut Session) -> bool {
         let request = Request::new(Method::GET, session.url.clone(), self.asked);
         let scopes = [self.target.push_scope()];
         let answer =
             self.client.retrying(async || self.client.request(self.target, &scopes, &request).await).await;
         let Ok(response) = answer else { return false };
-        let far = has(&response).filter(|far| *far <= self.upload.len());
+        let far = has(&response).filter(|far| *far <= self.len);
         match far {
             Some(far) if response.status().is_success() && session.go_on(self.asked, &response).is_ok() => {
                 self.from = far;

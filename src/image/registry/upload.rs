@@ -1,8 +1,10 @@
-//! A content as the body of a request: read and hashed on a thread of its own, sent from a ring of
+//! A blob as the body of requests: read and hashed on a thread of its own, sent from a ring of
 //! buffers that go round. Memory is constant, disk and network overlap, and the last bytes leave
 //! only once the digest of all is known to be right, so that no registry gets a whole wrong blob.
 
+use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 
@@ -28,12 +30,25 @@ pub(super) struct Upload {
     broken: Arc<AtomicBool>,
 }
 
-/// What a [`Reader`] reads.
+/// What is read.
 #[derive(Clone)]
 struct Source {
+    origin: Origin,
+    progress: Progress,
+}
+
+#[derive(Clone)]
+enum Origin {
+    Whole(Whole),
+    /// A file that is being written. What is of it, who writes it knows.
+    Growing(Arc<File>),
+}
+
+/// All of a blob, held against its digest.
+#[derive(Clone)]
+struct Whole {
     content: Content,
     digest: Digest,
-    progress: Progress,
     /// How far bytes were hashed, and what of, at some places in their order: what goes on in the middle need not begin
     /// at the front.
     hashed: Arc<Mutex<Vec<(u64, Hasher)>>>,
@@ -44,24 +59,25 @@ struct Source {
 enum Fault {
     #[error("the content could not be read")]
     Read(#[from] std::io::Error),
-    #[error("the content has the digest `{0}`")]
-    Digest(Box<Digest>),
+    #[error("the content has the digest `{found}`")]
+    Digest { expected: Box<Digest>, found: Box<Digest> },
 }
 
 impl Upload {
+    /// Of a content with this digest.
     pub(super) fn new(content: &Content, digest: Digest, progress: &Progress) -> Self {
-        let (content, progress) = (content.clone(), progress.clone());
-        let source = Source { content, digest, progress, hashed: Arc::default() };
+        let whole = Whole { content: content.clone(), digest, hashed: Arc::default() };
+        Self::of(Origin::Whole(whole), progress)
+    }
+
+    /// Of a file whose digest nobody knows before its end; only bytes that are there may be asked for.
+    pub(super) fn growing(file: File, progress: &Progress) -> Self {
+        Self::of(Origin::Growing(Arc::new(file)), progress)
+    }
+
+    fn of(origin: Origin, progress: &Progress) -> Self {
+        let source = Source { origin, progress: progress.clone() };
         Self { source, fault: Arc::default(), broken: Arc::default() }
-    }
-
-    /// Bytes of the whole.
-    pub(super) fn len(&self) -> u64 {
-        self.source.content.len()
-    }
-
-    pub(super) fn digest(&self) -> Digest {
-        self.source.digest
     }
 
     /// Whether the fault was on this side, so that no other try can mend it.
@@ -93,7 +109,7 @@ impl Upload {
         let asked = asked.to_owned();
         lock(&self.fault).take().map(|fault| match fault {
             Fault::Read(source) => RegistryError::Local { asked, source },
-            Fault::Digest(found) => RegistryError::digest_mismatch(&asked, self.source.digest, *found),
+            Fault::Digest { expected, found } => RegistryError::digest_mismatch(&asked, *expected, *found),
         })
     }
 }
@@ -104,8 +120,8 @@ impl Upload {
 struct Broken;
 
 impl Source {
-    /// Sends the bytes from `from` up to `to`. Those before are read too, unless they are hashed already: the last
-    /// bytes of the whole leave only once its digest is known to be right.
+    /// Sends the bytes from `from` up to `to`. Those before are read too, where they are to be hashed and are not yet:
+    /// the last bytes of the whole leave only once its digest is known to be right.
     fn send(
         &self,
         from: u64,
@@ -113,11 +129,14 @@ impl Source {
         moved: &Moved,
         filled: &tokio::sync::mpsc::Sender<Result<Bytes, Broken>>,
     ) -> Result<(), Fault> {
-        let known = lock(&self.hashed).iter().rev().find(|(at, _)| *at <= from).cloned();
-        let (mut at, mut hasher) = known.unwrap_or_else(|| (0, self.digest.hasher()));
-        let len = self.content.len();
-        let rest = self.content.slice(at, len.saturating_sub(at));
-        let mut reader = rest.ok_or(io::ErrorKind::UnexpectedEof).map_err(io::Error::from)?.open()?;
+        let (mut at, mut check) = match &self.origin {
+            Origin::Whole(whole) => {
+                let (at, hasher) = whole.hashed_up_to(from);
+                (at, Some((whole, hasher)))
+            }
+            Origin::Growing(_) => (from, None),
+        };
+        let mut reader = self.origin.open(at)?;
         let (home, free) = mpsc::channel();
         for _ in 0..BUFFERS {
             let _ = home.send(Vec::new()); // `free` is in scope, so this cannot fail
@@ -127,12 +146,12 @@ impl Source {
             let until = if at < from { from } else { to };
             buffer.resize(usize::try_from(until - at).unwrap_or(BUFFER).min(BUFFER), 0);
             reader.read_exact(&mut buffer)?;
-            hasher.update(&buffer);
             at += buffer.len() as u64;
-            if at == len {
-                self.check(hasher.clone().finish())?;
+            if let Some((whole, hasher)) = &mut check {
+                hasher.update(&buffer);
+                whole.check(at, hasher)?;
+                whole.remember(at, hasher, at == to);
             }
-            self.remember(at, &hasher, at == to);
             if at <= from {
                 moved.stir(); // the registry has it
                 let _ = home.send(buffer); // `free` is in scope, so this cannot fail
@@ -147,6 +166,27 @@ impl Source {
         }
         Ok(())
     }
+}
+
+impl Origin {
+    /// The bytes from `at` on.
+    fn open(&self, at: u64) -> io::Result<Box<dyn Read>> {
+        match self {
+            Self::Whole(Whole { content, .. }) => {
+                let rest = content.slice(at, content.len().saturating_sub(at));
+                Ok(Box::new(rest.ok_or(io::ErrorKind::UnexpectedEof)?.open()?))
+            }
+            Self::Growing(file) => Ok(Box::new(ReadAt { file: Arc::clone(file), at })),
+        }
+    }
+}
+
+impl Whole {
+    /// A place at or before `from`, with the hash of all that is before it.
+    fn hashed_up_to(&self, from: u64) -> (u64, Hasher) {
+        let known = lock(&self.hashed).iter().rev().find(|(at, _)| *at <= from).cloned();
+        known.unwrap_or_else(|| (0, self.digest.hasher()))
+    }
 
     /// Keeps what was hashed up to `at`, now and then, and in any case where a part ends.
     fn remember(&self, at: u64, hasher: &Hasher, end: bool) {
@@ -157,8 +197,29 @@ impl Source {
         }
     }
 
-    fn check(&self, found: Digest) -> Result<(), Fault> {
-        if found == self.digest { Ok(()) } else { Err(Fault::Digest(Box::new(found))) }
+    /// Looks at the digest, where all is hashed.
+    fn check(&self, at: u64, hasher: &Hasher) -> Result<(), Fault> {
+        if at < self.content.len() {
+            return Ok(());
+        }
+        match hasher.clone().finish() {
+            found if found == self.digest => Ok(()),
+            found => Err(Fault::Digest { expected: Box::new(self.digest), found: Box::new(found) }),
+        }
+    }
+}
+
+/// A file from some place on; others read it at theirs.
+struct ReadAt {
+    file: Arc<File>,
+    at: u64,
+}
+
+impl Read for ReadAt {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read_at(buffer, self.at)?;
+        self.at += count as u64;
+        Ok(count)
     }
 }
 

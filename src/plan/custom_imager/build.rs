@@ -70,7 +70,8 @@ pub fn build(spec: &CustomImagerSpec, context: &Context) -> Result<BuiltImager, 
     }
     let whole = (images.len() > 1).then(|| document::index(&mut plan, &images, index.as_ref()));
     made.warnings.iter().for_each(|text| context.events.warn(text.clone(), None));
-    let outputs = plan.run(context)?;
+    let platforms = stocks.iter().map(|stock| &stock.platform);
+    let outputs = plan.run(&context.pushing(&spec.outputs, platforms))?;
     let exchanged = made.tell(context, &outputs)?;
     let images: Vec<(StepId, &Platform)> =
         images.iter().map(|(step, stock)| (*step, &stock.platform)).collect();

@@ -350,7 +350,11 @@ fn images(spec: &InstallerSpec, context: &Context, composers: &[Composer<'_>]) -
         images.push((image, &prepared.platform));
     }
     let index = (images.len() > 1).then(|| assemble::index(&mut plan, &images, &image_options));
-    let results = plan.run(context)?;
+    let outputs = match &spec.output {
+        Output::Installer(outputs) => &outputs[..],
+        _ => &[],
+    };
+    let results = plan.run(&context.pushing(outputs, spec.platforms.iter()))?;
     Sets::collect(context, &results, &images, index)
 }
 

@@ -8,7 +8,7 @@ mod support;
 use std::io::Write as _;
 
 use support::World;
-use support::registry::{FakeRegistry, Faults, Rule, Wrong};
+use support::registry::{FakeRegistry, Faults, Rule, Wrong, answer, noise};
 use support::time::TestTime;
 use talosmith::archive::compress::Compression;
 use talosmith::base::{Digest, Workers};
@@ -18,18 +18,6 @@ use talosmith::image::{Descriptor, Layer, LayerWriter, RegistryReference, Store,
 /// More than is sent at once at least, which is 8 MiB.
 const PART: usize = 9_000_000;
 const UPLOADS: &str = "/blobs/uploads/";
-
-/// Bytes that no two parts of are the same.
-fn bytes(seed: u64, length: usize) -> Vec<u8> {
-    let mut state = seed | 1;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state
-    };
-    (0..length.div_ceil(8)).flat_map(|_| next().to_le_bytes()).take(length).collect()
-}
 
 /// A layer that is being made, and pushed meanwhile.
 struct Making {
@@ -57,7 +45,7 @@ impl Making {
     }
 
     fn write(&mut self, length: usize) {
-        let part = bytes(self.written.len() as u64 + 7, length);
+        let part = noise(self.written.len() as u64 + 7, length);
         self.writer.write_all(&part).unwrap();
         self.written.extend(part);
     }
@@ -149,8 +137,7 @@ fn what_is_never_whole_is_taken_back() {
 
 #[test]
 fn whatever_goes_wrong_ends_in_the_right_blob() {
-    let rule = |method, path, wrong| Rule { method, path, times: 1, wrong };
-    let answer = |status| Wrong::Answer(status, &[], "");
+    let rule = |method, path, wrong| support::registry::rule(method, path, 1, wrong);
     /// The faults; the request after which the layer is ended, its number; and the most bytes that go over the wire.
     type Script = (&'static str, Vec<Rule>, fn(&mut Faults), (&'static str, &'static str, usize), usize);
     let (whole, part) = (PART + 1000, PART);
@@ -239,12 +226,7 @@ fn whatever_goes_wrong_ends_in_the_right_blob() {
 fn a_host_that_takes_no_parts_is_offered_none_again() {
     let fake = FakeRegistry::start(Faults::default());
     fake.set(|faults| {
-        faults.rules = vec![Rule {
-            method: "PATCH",
-            path: UPLOADS,
-            times: usize::MAX,
-            wrong: Wrong::Answer(405, &[], ""),
-        }];
+        faults.rules = vec![support::registry::rule("PATCH", UPLOADS, usize::MAX, answer(405))];
     });
     let mut making = Making::new(&fake, true);
     making.write(PART);
@@ -256,7 +238,7 @@ fn a_host_that_takes_no_parts_is_offered_none_again() {
 #[test]
 fn an_extension_built_for_an_empty_repository_arrives_whole_and_sent_once() {
     let (fake, world) = (FakeRegistry::start(Faults::default()), World::new());
-    world.write("big.bin", bytes(3, 30_000_000));
+    world.write("big.bin", noise(3, 30_000_000));
     let manifest = std::fs::read(support::testdata("my-module/amd64/manifest.yaml")).unwrap();
     world.write("manifest.yaml", manifest);
     let to = format!("docker://{}/acme/x:1", fake.host);

@@ -72,7 +72,9 @@ impl Options {
                 .map(|(certificate, key)| TlsIdentity { certificate, key }),
             auth_file: global.auth_file.clone(),
             environment: Environment::from_lookup(|name| env::var_os(name)),
-            transfers: global.jobs.map_or_else(|| Workers::default().jobs().max(4), usize::from),
+            transfers: global
+                .jobs
+                .map_or_else(|| Workers::default().jobs().max(RegistryOptions::TRANSFERS), usize::from),
             patience: Patience { tries: global.tries, deadline: global.deadline, ..Patience::default() },
             clock: Clock::default(),
         };

@@ -9,18 +9,14 @@ use crate::image::{Layer, LayerWriter, Platform, Reference, RegistryReference};
 #[derive(Debug, Clone, Default)]
 pub struct Early {
     repositories: Vec<RegistryReference>,
-    is_new: bool,
+    /// Whether what the step at hand gives can be nowhere else.
+    pub(super) is_new: bool,
 }
 
 impl Early {
     /// Whether there are any.
     pub(super) fn is_wanted(&self) -> bool {
         !self.repositories.is_empty()
-    }
-
-    /// Whether what the step at hand gives can be nowhere else.
-    pub(super) fn is_new(&self) -> bool {
-        self.is_new
     }
 
     /// The same for a step of which it is known whether its result can be nowhere else.

@@ -346,7 +346,7 @@ mod tests {
             let step = Step::new("word", 1, "", |context: &Context, _, _| {
                 let (digest, content) = context.store.put(b"word")?;
                 let blob = Descriptor::new("text/plain", digest, content.len());
-                let is_new = context.early.is_new().to_string();
+                let is_new = context.early.is_new.to_string();
                 Ok(Outputs::default().with_blob("word", blob).with_value("new", is_new))
             });
             plan.add(step.parameter("text", text));

@@ -95,6 +95,28 @@ pub(crate) enum Wrong {
     With(&'static str, &'static str),
 }
 
+/// Bytes that no two parts of are the same, by a number.
+pub(crate) fn noise(seed: u64, length: usize) -> Vec<u8> {
+    let mut state = seed | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    (0..length.div_ceil(8)).flat_map(|_| next().to_le_bytes()).take(length).collect()
+}
+
+/// A rule for a [`FakeRegistry`].
+pub(crate) fn rule(method: &'static str, path: &'static str, times: usize, wrong: Wrong) -> Rule {
+    Rule { method, path, times, wrong }
+}
+
+/// An answer without a word.
+pub(crate) fn answer(status: u16) -> Wrong {
+    Wrong::Answer(status, &[], "")
+}
+
 /// One request as it came.
 #[derive(Debug, Clone)]
 pub(crate) struct Asked {

@@ -285,10 +285,7 @@ impl Drop for Flight {
 }
 
 fn transfers(options: &Options) -> usize {
-    match options.transfers {
-        0 => 4,
-        number => number.min(Semaphore::MAX_PERMITS),
-    }
+    options.transfers.clamp(1, Semaphore::MAX_PERMITS)
 }
 
 /// A repository as requests address it.

@@ -11,7 +11,7 @@ use super::patience::Patience;
 use crate::base::{Event, Events, Secret};
 
 /// How registries are spoken to.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Options {
     /// To whom plain HTTP is spoken beside loopback hosts.
     pub plain_http: PlainHttp,
@@ -25,12 +25,33 @@ pub struct Options {
     pub auth_file: Option<PathBuf>,
     /// See [`Environment`].
     pub environment: Environment,
-    /// How many blobs are under way at once; 0 stands for 4, as many clients have it.
+    /// How many blobs are under way at once, at least one.
     pub transfers: usize,
     /// What is put up with.
     pub patience: Patience,
     /// What waiting is measured by.
     pub clock: Clock,
+}
+
+impl Options {
+    /// Blobs that are under way at once, if nothing is said: as many clients have it.
+    pub const TRANSFERS: usize = 4;
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            plain_http: PlainHttp::default(),
+            offline: false,
+            tls_ca: None,
+            tls_identity: None,
+            auth_file: None,
+            environment: Environment::default(),
+            transfers: Self::TRANSFERS,
+            patience: Patience::default(),
+            clock: Clock::default(),
+        }
+    }
 }
 
 /// Hosts that are spoken to in plain HTTP. That loopback hosts are, goes without saying.

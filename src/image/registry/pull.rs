@@ -9,7 +9,7 @@ use super::blob::{Pull, Sink};
 use super::client::{Client, Target};
 use super::error::RegistryError;
 use super::options::Progress;
-use super::transport::{Request, broken, same_origin};
+use super::transport::{Request, broken, lacks_method, same_origin};
 use crate::base::Digest;
 use crate::image::descriptor::{Descriptor, media_type};
 use crate::image::reference::{RegistryReference, is_tag};
@@ -70,7 +70,7 @@ impl Client {
                 StatusCode::FORBIDDEN if to_push => Ok(Head::Nothing),
                 StatusCode::OK => Ok(Head::Is(claimed_digest(&asked, &response)?)),
                 StatusCode::NOT_FOUND => Ok(Head::Nothing),
-                StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => Ok(Head::Is(None)),
+                status if lacks_method(status) => Ok(Head::Is(None)),
                 _ => Err(self.refused(&target, &asked, response).await),
             }
         })?;
@@ -214,7 +214,7 @@ impl Client {
         self.retrying(async || {
             let request = |method| Request::new(method, target.url(tail), asked).header(ACCEPT, &accepted());
             let mut response = self.request(target, scopes, &request(Method::HEAD)).await?;
-            if matches!(response.status(), StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED) {
+            if lacks_method(response.status()) {
                 let one = request(Method::GET).header(RANGE, "bytes=0-0");
                 response = self.request(target, scopes, &one).await?;
             }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::client::Client;
 use super::error::RegistryError;
-use super::transport::{Request, broken};
+use super::transport::{Request, broken, lacks_method};
 use crate::base::Digest;
 use crate::image::descriptor::{Descriptor, media_type};
 use crate::image::reference::RegistryReference;
@@ -48,7 +48,8 @@ impl Client {
                         let list: List = serde_json::from_slice(&body).map_err(|_| no_list)?;
                         return Ok(list.manifests);
                     }
-                    StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => {}
+                    StatusCode::NOT_FOUND => {}
+                    status if lacks_method(status) => {}
                     _ => return Err(self.refused(&target, &asked, response).await),
                 }
             }

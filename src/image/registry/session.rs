@@ -11,7 +11,7 @@ use reqwest::{Method, Response, StatusCode, Url};
 use super::client::{Client, Target};
 use super::error::RegistryError;
 use super::push::stored;
-use super::transport::{Body, Request, broken, location};
+use super::transport::{Body, Request, broken, lacks_method, location};
 use super::upload::Upload;
 use crate::base::Digest;
 use crate::base::units::size;
@@ -242,7 +242,7 @@ impl<'a> Uploading<'a> {
                 }
             }
             // One that takes no parts says so to the first.
-            StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED if self.from > 0 => {
+            status if lacks_method(status) && self.from > 0 => {
                 self.parts = false;
                 Next::Anew(error)
             }

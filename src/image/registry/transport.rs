@@ -329,6 +329,11 @@ fn redirect(request: &Request<'_>, response: &Response) -> Result<Option<Url>, R
     }
 }
 
+/// Whether a registry says that it does not do such things at all (RFC 9110, 15.5.6 and 15.6.2).
+pub(super) fn lacks_method(status: StatusCode) -> bool {
+    matches!(status, StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED)
+}
+
 /// The `Location` of a response, made absolute; its query is kept as it is.
 pub(super) fn location(asked: &str, response: &Response) -> Result<Option<Url>, RegistryError> {
     let Some(value) = response.headers().get(LOCATION) else { return Ok(None) };

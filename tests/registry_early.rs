@@ -15,9 +15,11 @@ use talosmith::base::{Digest, Workers};
 use talosmith::image::registry::{Client, EarlyPush, Progress, Pushed};
 use talosmith::image::{Descriptor, Layer, LayerWriter, RegistryReference, Store, media_type};
 
-/// More than is sent at once at least, which is 8 MiB.
+/// More than a blob must have to be sent before it is whole, which is 8 MiB.
 const PART: usize = 9_000_000;
 const UPLOADS: &str = "/blobs/uploads/";
+/// As long as a blob is made, less than this waits until there is as much.
+const BUFFER: u64 = 256 << 10;
 
 /// A layer that is being made, and pushed meanwhile.
 struct Making {
@@ -31,7 +33,7 @@ struct Making {
 }
 
 impl Making {
-    fn new(fake: &FakeRegistry, is_new: bool) -> Self {
+    fn new(fake: &FakeRegistry, left: Option<Digest>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).unwrap();
         let workers = Workers::new(1);
@@ -39,8 +41,8 @@ impl Making {
         let time = TestTime::default();
         fake.set(|faults| faults.stalls = Some(time.stalls.clone()));
         let client = time.client();
-        let to: RegistryReference = format!("{}/acme/x", fake.host).parse().unwrap();
-        let early = client.push_early(&to, writer.growing(), is_new);
+        let to: RegistryReference = format!("{}/acme/x:1", fake.host).parse().unwrap();
+        let early = client.push_early(&to, left, writer.growing());
         Self { store, _folder: folder, client, to, writer, early, written: Vec::new() }
     }
 
@@ -55,166 +57,171 @@ impl Making {
         let layer = self.writer.finish().unwrap();
         let Descriptor { digest, size, .. } = layer.descriptor;
         assert_eq!(digest, Digest::of(&self.written));
-        let content = self.store.blob(&digest, size).unwrap();
         if let Some(early) = self.early {
-            early.end(content.clone(), digest);
+            early.end(digest);
         }
+        let content = self.store.blob(&digest, size).unwrap();
         let pushed = self.client.push_blob(&self.to, &layer.descriptor, &content, &[], &Progress::default());
         (layer, pushed.unwrap(), self.written)
     }
 }
 
+fn asked(fake: &FakeRegistry) -> Vec<String> {
+    fake.log().into_iter().map(|asked| asked.method).collect()
+}
+
 #[test]
 fn a_blob_is_sent_while_it_is_made_and_no_byte_of_it_twice() {
     let fake = FakeRegistry::start(Faults::default());
-    let mut making = Making::new(&fake, false);
-    for part in 1..=2 {
+    let mut making = Making::new(&fake, None);
+    for _ in 0..2 {
         making.write(PART);
-        fake.wait_for("PATCH", UPLOADS, part);
+        fake.wait_for_bytes(making.written.len() as u64 - BUFFER);
     }
     making.write(1000);
     let (layer, pushed, written) = making.push();
-    assert_eq!(pushed, Pushed::Existed);
+    assert_eq!(pushed, Pushed::Uploaded);
     assert_eq!(fake.blob("acme/x", &layer.descriptor.digest).unwrap(), written);
     assert_eq!(fake.uploaded(), written.len());
-    assert_eq!(fake.count("GET", "/tags/list"), 1);
-    assert_eq!((fake.count("POST", UPLOADS), fake.count("DELETE", UPLOADS)), (1, 0));
+    let mut asked = asked(&fake);
+    // While the last bytes are on their way it is asked whether the blob is there, or they are there before.
+    asked.retain(|method| method != "HEAD");
+    assert_eq!(asked, ["GET", "POST", "PATCH", "PUT"]);
 }
 
 #[test]
 fn a_small_blob_asks_for_nothing_before_it_is_whole() {
     let fake = FakeRegistry::start(Faults::default());
-    let mut making = Making::new(&fake, true);
+    let mut making = Making::new(&fake, None);
     making.write(1000);
     let (layer, pushed, written) = making.push();
     assert_eq!(pushed, Pushed::Uploaded);
     assert_eq!(fake.blob("acme/x", &layer.descriptor.digest).unwrap(), written);
-    let asked: Vec<String> = fake.log().into_iter().map(|asked| asked.method).collect();
-    assert_eq!(asked, ["HEAD", "POST", "PUT"]);
+    assert_eq!(asked(&fake), ["HEAD", "POST", "PUT"]);
 }
 
 #[test]
-fn what_may_be_there_waits_until_its_digest_is_known() {
+fn what_the_registry_may_have_waits_until_its_digest_is_known() {
     let fake = FakeRegistry::start(Faults::default());
     fake.add_manifest("acme/x", "1", media_type::OCI_MANIFEST, b"{}");
-    let mut making = Making::new(&fake, false);
-    making.write(PART);
-    fake.wait_for("GET", "/tags/list", 1);
-    fake.add_blob("acme/x", &making.written);
-    let (_, pushed, _) = making.push();
-    assert_eq!((pushed, fake.uploaded()), (Pushed::Existed, 0));
-    // What nobody can have made before does not.
-    let mut making = Making::new(&fake, true);
+    let of_others = Digest::of(b"{ }");
+    // A repository in which there is something, by whomever; and a name that somebody else has moved since.
+    for (left, question) in [(None, ("GET", "/tags/list")), (Some(of_others), ("HEAD", "/manifests/1"))] {
+        let mut making = Making::new(&fake, left);
+        making.write(PART);
+        fake.wait_for(question.0, question.1, 1);
+        fake.add_blob("acme/x", &making.written);
+        let (_, pushed, _) = making.push();
+        assert_eq!((pushed, fake.uploaded()), (Pushed::Existed, 0));
+    }
+    // What this machine has left there lacks what it makes now.
+    let mut making = Making::new(&fake, Some(Digest::of(b"{}")));
     making.write(PART + 1);
-    fake.wait_for("PATCH", UPLOADS, 1);
+    fake.wait_for_bytes(PART as u64 - BUFFER);
     let (_, pushed, written) = making.push();
-    assert_eq!((pushed, fake.uploaded()), (Pushed::Existed, written.len()));
-    assert_eq!(fake.count("GET", "/tags/list"), 1);
+    assert_eq!((pushed, fake.uploaded()), (Pushed::Uploaded, written.len()));
+    assert_eq!(fake.count("PATCH", UPLOADS), 1);
 }
 
 #[test]
-fn what_turns_out_to_be_there_is_not_sent_to_its_end() {
+fn what_turns_out_to_be_there_is_not_named_again() {
     let fake = FakeRegistry::start(Faults::default());
-    let mut making = Making::new(&fake, true);
+    let mut making = Making::new(&fake, None);
     making.write(PART);
-    fake.wait_for("PATCH", UPLOADS, 1);
+    fake.wait_for_bytes(PART as u64 - BUFFER);
     making.write(5000);
     fake.add_blob("acme/x", &making.written);
     let (_, pushed, _) = making.push();
-    assert_eq!((pushed, fake.uploaded()), (Pushed::Existed, PART));
-    fake.wait_for("DELETE", UPLOADS, 1);
+    assert_eq!((pushed, fake.count("PUT", UPLOADS)), (Pushed::Existed, 0));
 }
 
 #[test]
 fn what_is_never_whole_is_taken_back() {
     let fake = FakeRegistry::start(Faults::default());
-    let mut making = Making::new(&fake, true);
+    let mut making = Making::new(&fake, None);
     making.write(PART);
-    fake.wait_for("PATCH", UPLOADS, 1);
+    fake.wait_for_bytes(PART as u64 - BUFFER);
     drop(making);
     fake.wait_for("DELETE", UPLOADS, 1);
 }
 
 #[test]
+fn of_two_that_make_the_same_one_sends_it() {
+    let fake = FakeRegistry::start(Faults::default());
+    let mut making = Making::new(&fake, None);
+    let other = LayerWriter::new(&making.store, Compression::None, media_type::OCI_LAYER, &Workers::new(1));
+    let mut other = other.unwrap();
+    let second = making.client.push_early(&making.to, None, other.growing()).unwrap();
+    making.write(PART);
+    other.write_all(&making.written).unwrap();
+    fake.wait_for_bytes(2 * (PART as u64 - BUFFER));
+    let digest = Digest::of(&making.written);
+    let held = making.client.turn(&making.to, &digest);
+    second.end(digest); // whose turn it is not
+    fake.wait_for("DELETE", UPLOADS, 1);
+    drop(held);
+    let (_, pushed, _) = making.push();
+    assert_eq!((pushed, fake.count("PUT", UPLOADS)), (Pushed::Uploaded, 1));
+}
+
+#[test]
 fn whatever_goes_wrong_ends_in_the_right_blob() {
-    let rule = |method, path, wrong| support::registry::rule(method, path, 1, wrong);
-    /// The faults; the request after which the layer is ended, its number; and the most bytes that go over the wire.
-    type Script = (&'static str, Vec<Rule>, fn(&mut Faults), (&'static str, &'static str, usize), usize);
-    let (whole, part) = (PART + 1000, PART);
-    let patch = ("PATCH", UPLOADS, 1);
+    /// How far the blob is made before it is whole: so far that this was asked, or that bytes have flowed.
+    enum Until {
+        Asked(&'static str, &'static str),
+        Flows,
+    }
+    use Until::{Asked, Flows};
+    let rule = |method, path, wrong| vec![support::registry::rule(method, path, 1, wrong)];
     let none: fn(&mut Faults) = |_| {};
+    let whole = PART + 1000;
+    let patch = |wrong| rule("PATCH", UPLOADS, wrong);
+    let page = Wrong::Answer(200, &[], "<html>");
+    let unknown = Wrong::Answer(404, &[], r#"{"errors":[{"code":"NAME_UNKNOWN"}]}"#);
+    /// With the most bytes that go over the wire.
+    type Script = (&'static str, Vec<Rule>, fn(&mut Faults), Until, usize);
     let mut scripts: Vec<Script> = vec![
-        ("no tags", vec![rule("GET", "/tags", answer(500))], none, ("GET", "/tags", 1), whole),
-        (
-            "tags of a proxy",
-            vec![rule("GET", "/tags", Wrong::Answer(200, &[], "<html>"))],
-            none,
-            ("GET", "/tags", 1),
-            whole,
-        ),
-        ("no session", vec![rule("POST", UPLOADS, answer(403))], none, ("POST", UPLOADS, 1), whole),
-        (
-            "a session without place",
-            vec![rule("POST", UPLOADS, Wrong::Without("Location"))],
-            none,
-            ("POST", UPLOADS, 1),
-            whole,
-        ),
-        (
-            "no answer to a session",
-            vec![rule("POST", UPLOADS, Wrong::Mute)],
-            none,
-            ("POST", UPLOADS, 1),
-            whole,
-        ),
-        ("cut in the part", vec![rule("PATCH", UPLOADS, Wrong::Take(5_000_000))], none, patch, whole),
-        ("the answer to the part lost", vec![rule("PATCH", UPLOADS, Wrong::Mute)], none, patch, whole),
-        ("no answer to the part", vec![rule("PATCH", UPLOADS, Wrong::Silence)], none, patch, whole),
+        ("no tags", rule("GET", "/tags", answer(500)), none, Asked("GET", "/tags"), whole),
+        ("tags of a proxy", rule("GET", "/tags", page), none, Asked("GET", "/tags"), whole),
+        ("no list of tags", rule("GET", "/tags", answer(404)), none, Asked("GET", "/tags"), whole),
+        ("no such repository", rule("GET", "/tags", unknown), none, Flows, whole),
+        ("no session", rule("POST", UPLOADS, answer(403)), none, Asked("POST", UPLOADS), whole),
+        ("no place", rule("POST", UPLOADS, Wrong::Without("Location")), none, Asked("POST", UPLOADS), whole),
+        ("no answer to a session", rule("POST", UPLOADS, Wrong::Mute), none, Asked("POST", UPLOADS), whole),
+        ("cut", patch(Wrong::Take(5_000_000)), none, Asked("PATCH", UPLOADS), whole),
         (
             "cut, and nothing kept",
-            vec![rule("PATCH", UPLOADS, Wrong::Take(5_000_000))],
-            |f| f.forgetful = true,
-            patch,
+            patch(Wrong::Take(5_000_000)),
+            |faults| faults.forgetful = true,
+            Asked("PATCH", UPLOADS),
             whole + 5_000_000,
         ),
-        (
-            "less taken than sent",
-            vec![rule("PATCH", UPLOADS, Wrong::With("Range", "0-99"))],
-            none,
-            patch,
-            3 * whole,
-        ),
-        (
-            "more taken than sent",
-            vec![rule("PATCH", UPLOADS, Wrong::With("Range", "0-99999999"))],
-            none,
-            patch,
-            whole + part,
-        ),
-        (
-            "parts of a least length",
-            vec![rule("POST", UPLOADS, Wrong::With("OCI-Chunk-Min-Length", "8500000"))],
-            none,
-            patch,
-            whole,
-        ),
-        ("the end refused", vec![rule("PUT", UPLOADS, answer(404))], none, patch, whole + whole),
-        ("cut at the end", vec![rule("PUT", UPLOADS, Wrong::Mute)], none, patch, whole),
-        ("no HEAD", vec![], |f| f.no_head = true, patch, whole),
+        ("the answer lost", patch(Wrong::Mute), none, Flows, whole),
+        ("no answer", patch(Wrong::Silence), none, Flows, whole),
+        ("less taken than sent", patch(Wrong::With("Range", "0-99")), none, Flows, 2 * whole),
+        ("more taken than sent", patch(Wrong::With("Range", "0-99999999")), none, Flows, 2 * whole),
+        ("no word of what was taken", patch(Wrong::Without("Range")), none, Flows, whole),
+        ("the end refused", rule("PUT", UPLOADS, answer(404)), none, Flows, 2 * whole),
+        ("the end without an answer", rule("PUT", UPLOADS, Wrong::Mute), none, Flows, whole),
+        ("no HEAD", vec![], |faults| faults.no_head = true, Flows, whole),
     ];
-    for (name, status) in [("405", 405), ("501", 501), ("413", 413), ("416", 416), ("404", 404), ("400", 400)]
+    for (name, status) in
+        [("400", 400), ("404", 404), ("405", 405), ("411", 411), ("413", 413), ("416", 416), ("501", 501)]
     {
-        scripts.push((name, vec![rule("PATCH", UPLOADS, answer(status))], none, patch, whole + part));
+        scripts.push((name, patch(answer(status)), none, Flows, 2 * whole));
     }
-    for (name, status) in [("500", 500), ("503", 503), ("429", 429)] {
-        scripts.push((name, vec![rule("PATCH", UPLOADS, answer(status))], none, patch, whole + part));
+    for (name, status) in [("429", 429), ("500", 500), ("503", 503)] {
+        scripts.push((name, patch(answer(status)), none, Flows, 2 * whole));
     }
-    for (name, rules, more, (method, path, times), most) in scripts {
+    for (name, rules, more, until, most) in scripts {
         let fake = FakeRegistry::start(Faults { rules, ..Faults::default() });
         fake.set(more);
-        let mut making = Making::new(&fake, false);
+        let mut making = Making::new(&fake, None);
         making.write(PART);
-        fake.wait_for(method, path, times);
+        match until {
+            Asked(method, path) => fake.wait_for(method, path, 1),
+            Flows => fake.wait_for_bytes(PART as u64 - BUFFER),
+        }
         making.write(1000);
         let (layer, _, written) = making.push();
         assert_eq!(fake.blob("acme/x", &layer.descriptor.digest).as_ref(), Some(&written), "{name}");
@@ -223,16 +230,21 @@ fn whatever_goes_wrong_ends_in_the_right_blob() {
 }
 
 #[test]
-fn a_host_that_takes_no_parts_is_offered_none_again() {
+fn a_host_that_takes_no_streams_is_offered_none_again() {
     let fake = FakeRegistry::start(Faults::default());
     fake.set(|faults| {
-        faults.rules = vec![support::registry::rule("PATCH", UPLOADS, usize::MAX, answer(405))];
+        faults.rules = vec![support::registry::rule("PATCH", UPLOADS, usize::MAX, answer(411))];
     });
-    let mut making = Making::new(&fake, true);
+    let mut making = Making::new(&fake, None);
     making.write(PART);
-    fake.wait_for("DELETE", UPLOADS, 1);
-    assert!(making.client.push_early(&making.to, making.writer.growing(), true).is_none());
+    fake.wait_for_bytes(PART as u64 - BUFFER);
+    let (client, to) = (making.client.clone(), making.to.clone());
     assert_eq!(making.push().1, Pushed::Uploaded);
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let writer =
+        LayerWriter::new(&store, Compression::None, media_type::OCI_LAYER, &Workers::new(1)).unwrap();
+    assert!(client.push_early(&to, None, writer.growing()).is_none());
 }
 
 #[test]

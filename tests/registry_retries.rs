@@ -75,6 +75,34 @@ fn what_came_is_not_pulled_again() {
 }
 
 #[test]
+fn a_download_that_breaks_goes_on_where_it_broke() {
+    let content = noise(3, LARGE);
+    let digest: &'static str = Box::leak(blob(&content).0.digest.to_string().into_boxed_str());
+    let fetch = |limit: usize, more: fn(&mut Faults)| {
+        let fake = FakeRegistry::start(Faults::default());
+        fake.add_blob("acme/x", &content);
+        fake.set(|faults| faults.rules = vec![rule("GET", digest, 2, Wrong::Cut(300_000))]);
+        fake.set(more);
+        let mut got = Vec::new();
+        let url = format!("http://{}/v2/acme/x/blobs/{digest}", fake.host);
+        let came = TestTime::default().client().download(&url, limit as u64, &mut got);
+        (came.map(|length| length as usize), got, fake)
+    };
+    let (length, got, fake) = fetch(LARGE, |_| {});
+    assert!(length.unwrap() == LARGE && got == content);
+    assert_eq!(fake.given(), LARGE);
+    // Where there are no parts, what is here is passed over.
+    let (length, got, fake) = fetch(LARGE, |faults| faults.no_ranges = true);
+    assert!(length.unwrap() == LARGE && got == content);
+    assert_eq!(fake.given(), LARGE + 600_000);
+    let (refused, got, _) = fetch(LARGE - 1, |_| {});
+    assert!(chain(&refused.unwrap_err()).contains("sends more than 899999 bytes"));
+    assert!(got.len() < LARGE);
+    let (refused, got, _) = fetch(LARGE, |faults| faults.rules[0].times = ALWAYS);
+    assert_eq!((got.len(), refused.is_ok()), (LARGE, true), "each try brings a part");
+}
+
+#[test]
 fn waits_grow_are_those_that_are_asked_for_and_end_at_the_deadline() {
     let waits = |wrong: Wrong, times| {
         let (fake, time) = (FakeRegistry::start(Faults::default()), TestTime::default());

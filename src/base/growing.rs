@@ -46,6 +46,11 @@ impl Growing {
         File::open(&self.path)
     }
 
+    /// How many bytes there are.
+    pub fn grown(&self) -> u64 {
+        *self.len.borrow()
+    }
+
     /// Waits until there are at least so many bytes, and gives how many there are; `None` if that will never be.
     pub async fn reaches(&mut self, least: u64) -> Option<u64> {
         self.len.wait_for(|len| *len >= least).await.ok().map(|len| *len)
@@ -72,5 +77,6 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         assert_eq!(runtime.block_on(growing.reaches(9)), Some(9), "what was there stays");
         assert_eq!(runtime.block_on(growing.reaches(10)), None);
+        assert_eq!(growing.grown(), 9);
     }
 }

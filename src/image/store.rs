@@ -232,6 +232,7 @@ impl BlobWriter {
 
     /// Syncs the blob and names it by its digest.
     pub fn finish(self) -> Result<(Digest, Content), FileError> {
+        drop(self.growth); // who reads it need not wait until it is synced
         let digest = self.hasher.finish();
         if let Some(content) = self.store.blob(&digest, self.size) {
             return Ok((digest, content)); // it was here; the draft is dropped

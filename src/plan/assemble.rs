@@ -5,6 +5,7 @@ use std::io;
 
 use serde_json::{Map, Value};
 
+use super::early;
 use super::error::Error;
 use super::run::{Context, Plan};
 use super::step::{Outputs, Step, StepId};
@@ -72,7 +73,7 @@ pub fn write_layer(
     {
         writer = writer.cached();
     }
-    let early = context.push_early(&writer);
+    let pushing = context.push_early(&writer);
     let mut tar = tar::Writer::new(Told { out: writer, progress }, Some(options.epoch));
     let mut since = 0;
     for (path, entry) in entries {
@@ -84,7 +85,7 @@ pub fn write_layer(
         since += length(&entry);
     }
     let layer = tar.finish()?.out.finish()?;
-    context.end_early(early, &layer);
+    early::end(pushing, &layer);
     let outcome = format!("{} in {}", size(layer.descriptor.size), options.compression);
     Ok(Outputs::default()
         .with_blob("layer", layer.descriptor)

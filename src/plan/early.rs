@@ -2,28 +2,9 @@
 
 use super::extension::{for_platform, parse};
 use super::run::Context;
+use crate::base::{Digest, json};
 use crate::image::registry::EarlyPush;
-use crate::image::{Layer, LayerWriter, Platform, Reference, RegistryReference};
-
-/// The repositories that layers of a plan are pushed to in the end.
-#[derive(Debug, Clone, Default)]
-pub struct Early {
-    repositories: Vec<RegistryReference>,
-    /// Whether what the step at hand gives can be nowhere else.
-    pub(super) is_new: bool,
-}
-
-impl Early {
-    /// Whether there are any.
-    pub(super) fn is_wanted(&self) -> bool {
-        !self.repositories.is_empty()
-    }
-
-    /// The same for a step of which it is known whether its result can be nowhere else.
-    pub(super) fn of(&self, is_new: bool) -> Self {
-        Self { is_new, ..self.clone() }
-    }
-}
+use crate::image::{Layer, LayerWriter, Platform, Reference, RegistryReference, Store};
 
 impl Context {
     /// The same for a plan whose images go to `outputs`. Where the repository depends on the platform, layers wait: of
@@ -33,12 +14,14 @@ impl Context {
         outputs: &[String],
         platforms: impl Iterator<Item = &'a Platform> + Clone,
     ) -> Self {
-        let mut early = Early::default();
+        let mut early: Vec<RegistryReference> = Vec::new();
         for output in outputs {
-            let mut places = platforms.clone().map(|platform| repository(&for_platform(output, platform)));
+            let mut places = platforms.clone().map(|platform| registry(&for_platform(output, platform)));
             let Some(Some(first)) = places.next() else { continue };
-            if places.all(|place| place.as_ref() == Some(&first)) && !early.repositories.contains(&first) {
-                early.repositories.push(first);
+            let name = first.name();
+            let is_one = places.all(|place| place.is_some_and(|place| place.name() == name));
+            if is_one && early.iter().all(|known| known.name() != name) {
+                early.push(first);
             }
         }
         Self { early, ..self.clone() }
@@ -46,34 +29,43 @@ impl Context {
 
     /// Begins to push a layer that is being written.
     pub(super) fn push_early(&self, writer: &LayerWriter) -> Vec<EarlyPush> {
-        let Early { repositories, is_new } = &self.early;
-        let begin = |place| self.client.push_early(place, writer.growing(), *is_new);
-        let begun = repositories.iter().map(begin);
-        begun.flatten().collect()
-    }
-
-    /// Goes on with that: the layer is whole.
-    pub(super) fn end_early(&self, begun: Vec<EarlyPush>, layer: &Layer) {
-        let Layer { descriptor, .. } = layer;
-        if let Some(content) = self.store.blob(&descriptor.digest, descriptor.size) {
-            begun.into_iter().for_each(|early| early.end(content.clone(), descriptor.digest));
-        }
+        let begin = |to| self.client.push_early(to, left(&self.store, to), writer.growing());
+        self.early.iter().filter_map(begin).collect()
     }
 }
 
-/// The repository that an output goes to.
-fn repository(output: &str) -> Option<RegistryReference> {
+/// Goes on with that: the layer is whole.
+pub(super) fn end(begun: Vec<EarlyPush>, layer: &Layer) {
+    begun.into_iter().for_each(|early| early.end(layer.descriptor.digest));
+}
+
+/// What an output names in a registry.
+fn registry(output: &str) -> Option<RegistryReference> {
     match parse(output) {
-        Ok(Reference::Registry(place)) => Some(RegistryReference { tag: None, digest: None, ..place }),
+        Ok(Reference::Registry(place)) => Some(place),
         _ => None,
     }
+}
+
+/// Under which it is noted what was pushed to a name.
+fn key(reference: &RegistryReference) -> Digest {
+    Digest::of(&json::to_vec(&("pushed", reference.name(), reference.manifest_name())))
+}
+
+/// What this machine has pushed to a name last.
+fn left(store: &Store, reference: &RegistryReference) -> Option<Digest> {
+    String::from_utf8(store.history(&key(reference))?).ok()?.parse().ok()
+}
+
+/// Notes that. Where it cannot be, the next layers go when they are whole.
+pub(super) fn leave(store: &Store, reference: &RegistryReference, digest: &Digest) {
+    let _ = store.keep_history(&key(reference), digest.to_string().as_bytes());
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::base::{Events, Workers};
-    use crate::image::Store;
     use crate::image::registry::{Client, Options};
 
     #[test]
@@ -87,20 +79,34 @@ mod tests {
         let places = |outputs: &[&str], platforms: &[Platform]| -> Vec<String> {
             let outputs: Vec<String> = outputs.iter().map(ToString::to_string).collect();
             let early = context.pushing(&outputs, platforms.iter()).early;
-            early.repositories.iter().map(RegistryReference::name).collect()
+            early.iter().map(ToString::to_string).collect()
         };
         let outputs = [
             "oci:x",
-            "docker://reg.example/a:1",
             "docker://reg.example/a:{arch}",
-            "docker://reg.example/{arch}/a",
+            "docker://reg.example/a:1",
+            "docker://reg.example/{arch}/a:1",
             "out.tar",
-            "reg.example/b",
+            "reg.example/b:1",
             "no such reference",
         ];
-        assert_eq!(places(&outputs, &platforms), ["reg.example/a", "reg.example/b"]);
-        let one = ["reg.example/a", "reg.example/amd64/a", "reg.example/b"];
+        assert_eq!(places(&outputs, &platforms), ["reg.example/a:amd64", "reg.example/b:1"]);
+        let one = ["reg.example/a:amd64", "reg.example/amd64/a:1", "reg.example/b:1"];
         assert_eq!(places(&outputs, &platforms[..1]), one);
         assert!(places(&outputs, &[]).is_empty());
+    }
+
+    #[test]
+    fn what_was_pushed_last_to_a_name_is_known_by_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let [one, other]: [RegistryReference; 2] =
+            ["reg.example/a:1", "reg.example/a:2"].map(|text| text.parse().unwrap());
+        assert_eq!(left(&store, &one), None);
+        for text in ["x", "y"] {
+            leave(&store, &one, &Digest::of(text.as_bytes()));
+            assert_eq!(left(&store, &one), Some(Digest::of(text.as_bytes())));
+        }
+        assert_eq!(left(&store, &other), None);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::early;
 use super::error::Error;
 use super::extension::{for_platform, parse};
 use super::run::{Context, Plan};
@@ -192,6 +193,9 @@ pub fn write(
                     target: target.to_string(),
                     source: Box::new(error.into()),
                 })?;
+            if let Reference::Registry(reference) = target {
+                early::leave(&media.store, reference, &digest);
+            }
             let digest = digest.to_string();
             Ok(Outputs::default().with_value("outcome", digest.as_str()).with_value("digest", digest))
         });

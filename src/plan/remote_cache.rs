@@ -79,11 +79,6 @@ impl RemoteCache {
         lock(&self.places).contains_key(&blob.digest)
     }
 
-    /// Whether all caches that are asked answer.
-    pub(super) fn answers(&self) -> bool {
-        !self.from.is_empty() && lock(&self.silent).is_empty()
-    }
-
     /// What a step gave elsewhere. A cache that cannot be asked has nothing: that is told, and stops nobody.
     pub(super) fn find(&self, context: &Context, key: &Digest) -> Option<Outputs> {
         for repository in &self.from {

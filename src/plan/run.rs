@@ -3,14 +3,13 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::dry::{DryRun, Fate, History};
-use super::early::Early;
 use super::error::Error;
 use super::remote_cache::RemoteCache;
 use super::stat_cache::StatCache;
 use super::step::{Outputs, Step, StepId};
-use crate::base::{Content, Digest, Event, Events, Workers, json};
+use crate::base::{Content, Digest, Event, Events, Turns, Workers, json};
 use crate::image::registry::Client;
-use crate::image::{Descriptor, Pins, Store};
+use crate::image::{Descriptor, Pins, RegistryReference, Store};
 
 /// What steps work with.
 #[derive(Debug, Clone)]
@@ -31,8 +30,10 @@ pub struct Context {
     pub remote: Option<Arc<RemoteCache>>,
     /// Digests of local files; read when they are first asked for.
     pub digests: Arc<OnceLock<StatCache>>,
+    /// Steps that are being run, by their keys: parts of a run may want the same one at the same time.
+    pub turns: Turns<Digest>,
     /// Where layers go while they are made.
-    pub early: Early,
+    pub early: Vec<RegistryReference>,
 }
 
 impl Context {
@@ -47,7 +48,8 @@ impl Context {
             dry: None,
             remote: None,
             digests: Arc::default(),
-            early: Early::default(),
+            turns: Turns::default(),
+            early: Vec::new(),
         }
     }
 
@@ -196,6 +198,7 @@ fn run_step(
     inputs: &[&Outputs],
 ) -> Result<Outputs, Error> {
     let key = step.cached.then(|| step.key(inputs));
+    let _turn = key.map(|key| context.turns.take(key));
     if let Some(known) = key.as_ref().and_then(|key| recall(context, key)) {
         context.events.emit(Event::Known { step: step.name, subject: step.subject.clone() });
         if let Some(dry) = &context.dry {
@@ -209,31 +212,18 @@ fn run_step(
         dry.note(step.name, &subject(context, step), Fate::Runs { why });
         return Err(Error::NotRun);
     }
-    let history = key.is_some().then(|| step.history(names, inputs));
-    let knowing = history.as_ref().filter(|_| context.early.is_wanted()).map(|history| {
-        let last = History::read(&context.store, step.name, &subject(context, step));
-        let is_new = last.is_some_and(|last| last != *history) || remote_lacks(context);
-        Context { early: context.early.of(is_new), ..context.clone() }
-    });
     let activity = context.events.begin(step.name, step.subject.as_str(), step.total);
-    let outputs = (step.run)(knowing.as_ref().unwrap_or(context), &activity, inputs)?;
+    let outputs = (step.run)(context, &activity, inputs)?;
     let made = outputs.blobs.values().map(|blob| blob.size).sum();
     activity.wrote(made).finish(outputs.values.get("outcome").cloned().unwrap_or_default());
     if let Some(key) = key {
         if let Some(remote) = &context.remote {
             remote.used(key, &outputs);
         }
-        if let Some(history) = history {
-            history.keep(&context.store, step.name, &subject(context, step));
-        }
+        step.history(names, inputs).keep(&context.store, step.name, &subject(context, step));
         context.store.record_step(&key, &json::to_vec(&outputs))?;
     }
     Ok(outputs)
-}
-
-/// Whether a cache elsewhere was asked for the step's result, and has none.
-fn remote_lacks(context: &Context) -> bool {
-    context.remote.as_ref().is_some_and(|remote| remote.answers())
 }
 
 /// What a step works on, without what differs from run to run: the name of a folder for drafts.
@@ -319,6 +309,25 @@ mod tests {
     }
 
     #[test]
+    fn what_two_plans_want_at_the_same_time_is_made_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let (runs, context) = (AtomicUsize::new(0), context(folder.path(), 4));
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    let mut plan = Plan::new();
+                    let same = [plan.add(word("a", &runs)), plan.add(word("a", &runs))];
+                    let outputs = plan.run(&context).unwrap();
+                    assert!(
+                        same.iter().all(|step| step.outputs(&outputs).unwrap().value("word").unwrap() == "a")
+                    );
+                });
+            }
+        });
+        assert_eq!(runs.into_inner(), 1);
+    }
+
+    #[test]
     fn a_step_whose_blob_is_gone_is_run_again() {
         let folder = tempfile::tempdir().unwrap();
         let (runs, context) = (AtomicUsize::new(0), context(folder.path(), 1));
@@ -333,32 +342,6 @@ mod tests {
         once();
         assert_eq!(context.bytes(&blob, 9).unwrap(), b"a");
         assert_eq!(runs.load(Ordering::Relaxed), 2);
-    }
-
-    #[test]
-    fn what_a_step_gives_is_new_if_it_gave_something_else_here_before() {
-        let folder = tempfile::tempdir().unwrap();
-        let platform = "linux/amd64".parse().unwrap();
-        let context = context(folder.path(), 1)
-            .pushing(&["docker://127.0.0.1:1/acme/x".to_owned()], std::iter::once(&platform));
-        let is_new = |text: &'static str| {
-            let mut plan = Plan::new();
-            let step = Step::new("word", 1, "", |context: &Context, _, _| {
-                let (digest, content) = context.store.put(b"word")?;
-                let blob = Descriptor::new("text/plain", digest, content.len());
-                let is_new = context.early.is_new.to_string();
-                Ok(Outputs::default().with_blob("word", blob).with_value("new", is_new))
-            });
-            plan.add(step.parameter("text", text));
-            let outputs = plan.run(&context).unwrap();
-            let path = context.blob(outputs[0].blob("word").unwrap()).unwrap();
-            std::fs::remove_file(path.whole_file().unwrap()).unwrap();
-            outputs[0].value("new").unwrap().to_owned()
-        };
-        assert_eq!(is_new("a"), "false", "nothing is known of it");
-        assert_eq!(is_new("b"), "true");
-        assert_eq!(is_new("b"), "false", "it is gone from the cache alone");
-        assert_eq!(is_new("a"), "true");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 
 use talosmith::base::Digest;
 
@@ -117,6 +118,9 @@ pub(crate) fn answer(status: u16) -> Wrong {
     Wrong::Answer(status, &[], "")
 }
 
+/// How long a test waits for what is to come before it fails.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// One request as it came.
 #[derive(Debug, Clone)]
 pub(crate) struct Asked {
@@ -137,6 +141,8 @@ struct State {
     sessions: BTreeMap<String, Vec<u8>>,
     log: Vec<Asked>,
     given: usize,
+    /// Bytes of bodies without a length.
+    streamed: u64,
 }
 
 /// A running registry; it ends with the process.
@@ -212,9 +218,19 @@ impl FakeRegistry {
     /// Waits until so many such requests have come.
     pub(crate) fn wait_for(&self, method: &str, part: &str, times: usize) {
         let fits = |asked: &&Asked| asked.method == method && asked.path.contains(part);
+        self.wait(|state| state.log.iter().filter(fits).count() >= times);
+    }
+
+    /// Waits until so many bytes have come in bodies whose length was not announced.
+    pub(crate) fn wait_for_bytes(&self, bytes: u64) {
+        self.wait(|state| state.streamed >= bytes);
+    }
+
+    fn wait(&self, done: impl Fn(&State) -> bool) {
         let state = self.state.lock().unwrap();
-        let _there =
-            self.came.wait_while(state, |state| state.log.iter().filter(fits).count() < times).unwrap();
+        let (state, waited) = self.came.wait_timeout_while(state, PATIENCE, |state| !done(state)).unwrap();
+        let asked = state.log.iter().map(|asked| format!("{} {}", asked.method, asked.path));
+        assert!(!waited.timed_out(), "it did not come; what did: {:#?}", asked.collect::<Vec<_>>());
     }
 
     /// Bytes of blobs that were sent here.
@@ -251,10 +267,14 @@ impl FakeRegistry {
         }
         let length = headers.get("content-length").map_or(0, |text| text.parse().unwrap());
         let wrong = self.state.lock().unwrap().wrong(&method, &path);
-        let taken = if let Some(Wrong::Take(bytes)) = wrong { length.min(bytes as u64) } else { length };
+        let most = if let Some(Wrong::Take(bytes)) = wrong { bytes as u64 } else { u64::MAX };
         let mut body = Vec::new();
-        (&mut *stream).take(taken).read_to_end(&mut body).ok()?;
-        let whole = body.len() as u64 == length;
+        let whole = if headers.contains_key("transfer-encoding") {
+            self.take_chunks(stream, most, &mut body)
+        } else {
+            (&mut *stream).take(length.min(most)).read_to_end(&mut body).ok()?;
+            body.len() as u64 == length
+        };
         let asked = Asked { method, path, authorization: headers.remove("authorization"), headers, body };
         let mut state = self.state.lock().unwrap();
         state.log.push(asked.clone());
@@ -297,6 +317,33 @@ impl FakeRegistry {
             self.state.lock().unwrap().given += given;
         }
         reply.write(&asked.method, stream.get_mut(), stalls.as_ref())
+    }
+}
+
+impl FakeRegistry {
+    /// Takes a body of which nobody knows the length (RFC 9112, 7.1), up to so many bytes; gives whether it ended.
+    fn take_chunks<S: Read + Write>(&self, stream: &mut BufReader<S>, most: u64, body: &mut Vec<u8>) -> bool {
+        let mut chunk = || -> Option<u64> {
+            let mut line = String::new();
+            stream.read_line(&mut line).ok()?;
+            let length = u64::from_str_radix(line.trim(), 16).ok()?;
+            (&mut *stream).take(length.min(most - body.len() as u64)).read_to_end(body).ok()?;
+            self.state.lock().unwrap().streamed += length;
+            self.came.notify_all();
+            line.clear();
+            if body.len() as u64 == most {
+                return None;
+            }
+            stream.read_line(&mut line).ok()?;
+            Some(length)
+        };
+        loop {
+            match chunk() {
+                None => return false,
+                Some(0) => return true,
+                Some(_) => {}
+            }
+        }
     }
 }
 
@@ -585,7 +632,7 @@ impl State {
             return Reply::new(416).body(r#"{"errors":[{"code":"RANGE_INVALID"}]}"#);
         }
         session.extend(&asked.body);
-        let end = session.len().saturating_sub(1);
+        let end = session.len().saturating_sub(1); // of none too: `0-0`
         match asked.method.as_str() {
             "PATCH" => Reply::new(202).header("Range", format!("0-{end}")).header("Location", &asked.path),
             "GET" => Reply::new(204).header("Range", format!("0-{end}")),

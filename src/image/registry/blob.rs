@@ -169,7 +169,7 @@ impl<'a> Pull<'a> {
 }
 
 /// Where the part begins that a response says that it is.
-fn begins(response: &Response) -> Option<u64> {
+pub(super) fn begins(response: &Response) -> Option<u64> {
     let text = response.headers().get(CONTENT_RANGE)?.to_str().ok()?;
     text.trim().strip_prefix("bytes ")?.split('-').next()?.trim().parse().ok()
 }

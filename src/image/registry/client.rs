@@ -3,24 +3,28 @@
 //! The rest of the crate is synchronous, so the methods block. They are called from ordinary
 //! threads, never from inside an asynchronous runtime, where blocking panics.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use reqwest::{Response, StatusCode, Url};
 use tokio::runtime::Runtime;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 use super::auth::Auth;
 use super::credentials::{Credentials, is_docker_hub};
+use super::early::Begun;
 use super::error::RegistryError;
 use super::options::{Options, PlainHttp};
 use super::patience::{Attempts, is_transient};
 use super::transport::{Request, Transport, host_of, same_origin};
-use crate::base::{Digest, Events};
+use crate::base::{Digest, Events, Turn, Turns};
 use crate::image::reference::RegistryReference;
+
+/// Blobs that are sent while they are made, at most. Each has a thread that waits.
+const STREAMS: usize = 4;
 
 /// A client of registries. Cheap to make (nothing is started or loaded before it is needed), cheap
 /// to clone; clones share connections, tokens and the runtime.
@@ -33,9 +37,14 @@ struct Inner {
     auth: Auth,
     events: Events,
     transfers: Semaphore,
-    flights: Flights,
-    /// Hosts that take no blob in parts.
-    whole_only: Mutex<HashSet<String>>,
+    turns: Turns<Blob>,
+    /// Permits for blobs that are sent while they are made. They wait for what makes them, which may wait for other
+    /// transfers: so these are none of those.
+    streams: Arc<Semaphore>,
+    /// What there is of blobs before they are pushed.
+    begun: Mutex<HashMap<Blob, Begun>>,
+    /// Hosts that have refused a blob of which they were not told the length.
+    no_streams: Mutex<HashSet<String>>,
     runtime: OnceLock<Runtime>,
 }
 
@@ -63,8 +72,10 @@ impl Client {
             auth: Auth::new(Credentials::new(Arc::clone(&options), events.clone())),
             events,
             transfers: Semaphore::new(transfers(&options)),
-            flights: Flights::default(),
-            whole_only: Mutex::default(),
+            turns: Turns::default(),
+            streams: Arc::new(Semaphore::new(STREAMS)),
+            begun: Mutex::default(),
+            no_streams: Mutex::default(),
             options,
             runtime: OnceLock::new(),
         });
@@ -79,17 +90,13 @@ impl Client {
 
     /// Waits until nobody else moves this blob to or from this repository, and keeps others from it until the guard
     /// is dropped: who asks for what is under way then finds it.
-    pub fn turn(&self, repository: &RegistryReference, digest: &Digest) -> Flight {
-        let key = (repository.name(), *digest);
-        self.0.flights.turn(&key);
-        Flight { client: self.clone(), key }
+    pub fn turn(&self, repository: &RegistryReference, digest: &Digest) -> Turn<Blob> {
+        self.0.turns.take((repository.name(), *digest))
     }
 
-    /// The same, if nobody else has it.
-    pub(super) fn free_turn(&self, repository: &RegistryReference, digest: &Digest) -> Option<Flight> {
-        let key = (repository.name(), *digest);
-        let free = self.0.flights.take(&key);
-        free.then(|| Flight { client: self.clone(), key })
+    /// The same without waiting: nothing, if somebody else has it.
+    pub(super) fn free_turn(&self, repository: &RegistryReference, digest: &Digest) -> Option<Turn<Blob>> {
+        self.0.turns.take_free((repository.name(), *digest))
     }
 
     /// Runs `work` on this thread; connections are served by the runtime's two.
@@ -102,15 +109,14 @@ impl Client {
         self.runtime().map_err(local)?.block_on(work)
     }
 
-    /// Starts `work` on a thread of the runtime's, and does not wait for it.
+    /// Starts `work` on a thread of its own, and does not wait for it.
     pub(super) fn start<F: Future<Output = ()>>(
         &self,
         work: impl FnOnce() -> F + Send + 'static,
     ) -> io::Result<()> {
-        let runtime = self.runtime()?;
-        let handle = runtime.handle().clone();
-        runtime.spawn_blocking(move || handle.block_on(work()));
-        Ok(())
+        let handle = self.runtime()?.handle().clone();
+        let thread = std::thread::Builder::new().name("registry".to_owned());
+        thread.spawn(move || handle.block_on(work())).map(drop)
     }
 
     fn runtime(&self) -> io::Result<&Runtime> {
@@ -133,14 +139,29 @@ impl Client {
         self.0.transfers.acquire().await.ok() // nobody closes it
     }
 
-    /// Whether a host has refused a part of a blob.
-    pub(super) fn wants_whole(&self, host: &str) -> bool {
-        self.0.whole_only.lock().unwrap_or_else(PoisonError::into_inner).contains(host)
+    /// Leave to send a blob while it is made; nothing, if enough are.
+    pub(super) fn stream(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.0.streams).try_acquire_owned().ok()
+    }
+
+    /// Whether a host has refused that.
+    pub(super) fn refuses_streams(&self, host: &str) -> bool {
+        locked(&self.0.no_streams).contains(host)
     }
 
     /// Notes that it has.
-    pub(super) fn note_wants_whole(&self, host: String) {
-        self.0.whole_only.lock().unwrap_or_else(PoisonError::into_inner).insert(host);
+    pub(super) fn note_refused_stream(&self, host: String) {
+        locked(&self.0.no_streams).insert(host);
+    }
+
+    /// Keeps what there is of a blob for who pushes it.
+    pub(super) fn leave(&self, repository: &RegistryReference, digest: &Digest, begun: Begun) {
+        locked(&self.0.begun).insert((repository.name(), *digest), begun);
+    }
+
+    /// Takes what there is of it.
+    pub(super) fn begun(&self, repository: &RegistryReference, digest: &Digest) -> Option<Begun> {
+        locked(&self.0.begun).remove(&(repository.name(), *digest))
     }
 
     pub(super) fn offline(&self) -> bool {
@@ -244,44 +265,11 @@ impl Client {
 }
 
 /// A blob on its way, by `host/repository` and digest.
-type Blob = (String, Digest);
+pub type Blob = (String, Digest);
 
-/// What is under way.
-#[derive(Default)]
-struct Flights {
-    under_way: Mutex<HashSet<Blob>>,
-    landed: Condvar,
-}
-
-impl Flights {
-    fn turn(&self, key: &Blob) {
-        let mut under_way = self.lock();
-        while !under_way.insert(key.clone()) {
-            under_way = self.landed.wait(under_way).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    fn take(&self, key: &Blob) -> bool {
-        self.lock().insert(key.clone())
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashSet<Blob>> {
-        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// One's turn with a blob; see [`Client::turn`].
-pub struct Flight {
-    client: Client,
-    key: Blob,
-}
-
-impl Drop for Flight {
-    fn drop(&mut self) {
-        let flights = &self.client.0.flights;
-        flights.lock().remove(&self.key);
-        flights.landed.notify_all();
-    }
+/// A poisoned lock is as good as another: no holder leaves the value half changed.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn transfers(options: &Options) -> usize {

@@ -1,9 +1,11 @@
-//! Files that lie at a URL and in no registry: checked by whoever wants them.
+//! Files that lie at a URL and in no registry: taken up where a connection broke, and checked by whoever wants them.
 
 use std::io::Write;
 
-use reqwest::{Method, StatusCode, Url};
+use reqwest::header::RANGE;
+use reqwest::{Method, Response, StatusCode, Url};
 
+use super::blob::begins;
 use super::client::Client;
 use super::error::RegistryError;
 use super::patience::{Grace, Moved};
@@ -29,61 +31,91 @@ impl Client {
             let why = format!("is asked for by `{}:`, which is not spoken here", parsed.scheme());
             return Err(broken(host_of(&parsed), why));
         }
-        let mut written = false;
+        let mut download =
+            Download { client: self, url: &parsed, asked: &asked, limit, got: 0, ranges: true };
         let mut attempts = self.attempts();
         self.block_on(&asked, async {
             loop {
-                match self.download_once(&asked, &parsed, limit, into, &mut written).await {
-                    // What was written cannot be taken back here.
-                    Err(error) if written => return Err(error),
-                    Err(error) => attempts.again(error).await?,
-                    Ok(got) => return Ok(got),
-                }
+                let before = download.got;
+                let Err(error) = download.go_on(into).await else { return Ok(download.got) };
+                attempts.moved(download.got - before);
+                attempts.again(error).await?;
             }
         })
     }
+}
 
-    async fn download_once(
-        &self,
-        asked: &str,
-        url: &Url,
-        limit: u64,
-        into: &mut dyn Write,
-        written: &mut bool,
-    ) -> Result<u64, RegistryError> {
-        let transport = self.transport();
-        let mut response = transport.send(&Request::new(Method::GET, url.clone(), asked), None).await?;
-        if response.status() != StatusCode::OK {
-            return Err(transport.refusal(asked, response, false).await);
+/// A file on its way here. Whoever wants it holds it against its digest, so one that has changed since it broke is
+/// found out there.
+struct Download<'a> {
+    client: &'a Client,
+    url: &'a Url,
+    asked: &'a str,
+    limit: u64,
+    /// Bytes that were written.
+    got: u64,
+    /// Whether parts are worth asking for.
+    ranges: bool,
+}
+
+impl Download<'_> {
+    /// Asks for what is missing, and takes it.
+    async fn go_on(&mut self, into: &mut dyn Write) -> Result<(), RegistryError> {
+        let (asked, transport) = (self.asked, self.client.transport());
+        let mut request = Request::new(Method::GET, self.url.clone(), asked);
+        let part = self.got > 0 && self.ranges;
+        if part {
+            request = request.header(RANGE, &format!("bytes={}-", self.got));
         }
-        let host = host_of(response.url());
-        let broken =
-            |why: String| RegistryError::Protocol { asked: asked.to_owned(), host: host.clone(), why };
-        let announced = response.content_length();
-        let mut got = 0;
-        let moved = Moved::default();
-        let receive = async {
-            loop {
-                let chunk = response.chunk().await;
-                let chunk = chunk.map_err(|error| RegistryError::of_transport(asked, host.clone(), error))?;
-                let Some(chunk) = chunk else { break };
-                moved.add(chunk.len());
-                got += chunk.len() as u64;
-                if got > limit {
-                    return Err(broken(format!("sends more than {limit} bytes")));
-                }
-                *written = true;
-                into.write_all(&chunk)
-                    .map_err(|source| RegistryError::Local { asked: asked.to_owned(), source })?;
+        let response = transport.send(&request, None).await?;
+        let from = match response.status() {
+            StatusCode::OK => 0,
+            StatusCode::PARTIAL_CONTENT if part && begins(&response) == Some(self.got) => self.got,
+            StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE if part => {
+                self.ranges = false;
+                return Box::pin(self.go_on(into)).await;
             }
-            match announced {
-                Some(announced) if announced != got => {
-                    Err(broken(format!("announces {announced} bytes and sends {got}")))
-                }
-                _ => Ok(got),
-            }
+            _ => return Err(transport.refusal(asked, response, false).await),
         };
+        let host = host_of(response.url());
+        let moved = Moved::default();
+        let receive = self.receive(response, from, into, &moved);
         let received = transport.limits.watch(&moved, Grace::default(), receive).await;
-        received.map_err(|stop| stop.error(asked, host.clone()))?
+        received.map_err(|stop| stop.error(asked, host))?
+    }
+
+    /// Takes a body whose first byte is that at `at`; what is here already is passed over.
+    async fn receive(
+        &mut self,
+        mut response: Response,
+        mut at: u64,
+        into: &mut dyn Write,
+        moved: &Moved,
+    ) -> Result<(), RegistryError> {
+        let host = host_of(response.url());
+        let end = response.content_length().map(|length| at.saturating_add(length));
+        loop {
+            let chunk = response.chunk().await;
+            let chunk =
+                chunk.map_err(|error| RegistryError::of_transport(self.asked, host.clone(), error))?;
+            let Some(chunk) = chunk else { break };
+            moved.add(chunk.len());
+            let known = self.got.saturating_sub(at).min(chunk.len() as u64);
+            at += chunk.len() as u64;
+            if at > self.limit {
+                let (asked, why) = (self.asked.to_owned(), format!("sends more than {} bytes", self.limit));
+                return Err(RegistryError::Protocol { asked, host, why });
+            }
+            let new = chunk.get(known as usize..).unwrap_or_default(); // at most the chunk's length
+            into.write_all(new)
+                .map_err(|source| RegistryError::Local { asked: self.asked.to_owned(), source })?;
+            self.got += new.len() as u64;
+        }
+        match end {
+            Some(expected) if expected != at => {
+                Err(RegistryError::Cut { asked: self.asked.to_owned(), host, expected, found: at })
+            }
+            _ => Ok(()),
+        }
     }
 }

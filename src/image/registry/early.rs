@@ -1,33 +1,31 @@
-//! A blob that goes to its repository while it is still being made, so that its last bytes are all that is left to
-//! send when it is whole.
+//! A blob that goes to its repository while it is still being made: its bytes flow into an upload session as they are
+//! written, and when it is whole, who pushes it finds them there and has only to name them.
 //!
-//! Nobody knows its digest before, so the registry cannot be asked whether it has it: who calls must have a reason to
-//! believe that it has not. A repository that holds nothing is one. What goes wrong here is no error: the blob is
-//! pushed again as any other, and if all went well it is found there.
+//! They go in one request without a length, as docker pushes: the distribution specification knows parts only, but
+//! every registry takes this, and some take parts of few megabytes or none. Nobody knows the digest before the end, so
+//! the registry cannot be asked whether it has the blob: it must be likely that it has not. What goes wrong here is no
+//! error: the blob is then pushed like any other.
 
 use std::fs::File;
 use std::pin::pin;
 
 use futures_util::future::{Either, select};
 use reqwest::{Method, StatusCode};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::client::{Client, Flight, Target};
+use super::client::{Blob, Client, Target};
 use super::error::RegistryError;
 use super::options::Progress;
-use super::patience::is_transient;
-use super::session::{Session, Uploading};
+use super::pull::{Head, tags_of};
+use super::session::Session;
 use super::transport::Request;
 use super::upload::Upload;
 use crate::base::units::size;
-use crate::base::{Activity, Content, Digest, Growing, chain};
+use crate::base::{Digest, Growing, Turn, chain};
 use crate::image::reference::RegistryReference;
 
-/// Bytes that are sent at once, at least: registries whose blobs lie in an object store want 5 MiB or more. What never
-/// has as many is pushed when it is whole.
+/// A blob that never has as many bytes is pushed when it is whole.
 const LEAST: u64 = 8 << 20;
-/// And at most: less than what the proxies before registries take.
-const MOST: u64 = 48 << 20;
 
 /// A push that was begun early. Dropped before its end, it is given up.
 #[derive(Debug)]
@@ -37,124 +35,125 @@ pub struct EarlyPush {
     end: oneshot::Sender<Whole>,
 }
 
-/// The blob, when it is whole.
+/// A blob that is whole.
+#[derive(Debug)]
 struct Whole {
-    content: Content,
     digest: Digest,
-    /// Who pushes the blob in the ordinary way waits for this.
-    turn: Flight,
-}
-
-impl std::fmt::Debug for Whole {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Whole").field("digest", &self.digest).finish_non_exhaustive()
-    }
+    /// Who pushes the blob waits for this.
+    turn: Turn<Blob>,
 }
 
 impl EarlyPush {
-    /// The blob is whole. Returns at once; who pushes the blob then waits until it is there.
-    pub fn end(self, content: Content, digest: Digest) {
+    /// The blob is whole, and has this digest. Returns at once; who pushes it waits for what is under way.
+    pub fn end(self, digest: Digest) {
         if let Some(turn) = self.client.free_turn(&self.repository, &digest) {
-            let _ = self.end.send(Whole { content, digest, turn }); // one that was given up wants none
+            let _ = self.end.send(Whole { digest, turn }); // one that was given up wants none
         }
     }
 }
 
 impl Client {
-    /// Begins to push what is being written to `growing`, once it is large enough, to a repository that is empty, or
-    /// in any case if the blob `is_new`: if nobody can have pushed it before. Nothing, if that cannot be.
+    /// Begins to push what is being written to `growing`, once it is large enough, if `reference` is in its registry
+    /// what it was `left` as by this machine, or the repository is empty: then it is likely that the registry has no
+    /// such blob. Nothing, if that cannot be.
     pub fn push_early(
         &self,
-        repository: &RegistryReference,
+        reference: &RegistryReference,
+        left: Option<Digest>,
         growing: &Growing,
-        is_new: bool,
     ) -> Option<EarlyPush> {
-        let target = self.target(repository).ok()?;
-        if self.offline() || self.wants_whole(&target.host()) {
+        let target = self.target(reference).ok()?;
+        if self.offline() || self.refuses_streams(&target.host()) {
             return None;
         }
+        let stream = self.stream()?;
         let file = growing.open().ok()?;
         let (end, whole) = oneshot::channel();
-        let asked = format!("push a blob in the making to `{}`", target.name);
-        let early = Early { client: self.clone(), target, asked, growing: growing.clone(), is_new };
+        let early = Early {
+            client: self.clone(),
+            asked: format!("push a blob in the making to `{}`", target.name),
+            target,
+            reference: reference.clone(),
+            left,
+            growing: growing.clone(),
+            _stream: stream,
+        };
         self.start(move || early.run(file, whole)).ok()?;
-        Some(EarlyPush { client: self.clone(), repository: repository.clone(), end })
+        Some(EarlyPush { client: self.clone(), repository: reference.clone(), end })
     }
+}
+
+/// What there is of a blob in its registry before it is pushed.
+pub(super) struct Begun {
+    pub(super) session: Session,
+    /// Bytes that the session has; where that is not known, it has to be asked.
+    pub(super) sent: Option<u64>,
 }
 
 struct Early {
     client: Client,
     target: Target,
     asked: String,
+    reference: RegistryReference,
+    left: Option<Digest>,
     growing: Growing,
-    is_new: bool,
+    _stream: OwnedSemaphorePermit,
 }
 
-/// How far a session is.
-enum Sent {
-    /// The registry has so many bytes.
-    UpTo(u64),
-    /// It has to be asked.
-    Unknown,
+/// How the bytes came to flow no more.
+enum Flow {
+    /// All are there.
+    Done(u64),
+    /// Some may be.
+    Broke,
+    /// The blob was there all the time, or is not wanted.
+    Needless,
 }
 
 impl Early {
     async fn run(mut self, file: File, mut whole: oneshot::Receiver<Whole>) {
-        let begun = match select(&mut whole, pin!(self.begin())).await {
-            Either::Right((begun, _)) => begun,
-            Either::Left(_) => return, // it was small, or came to nothing
-        };
-        let mut session = match begun {
+        if !matches!(select(&mut whole, pin!(self.growing.reaches(LEAST))).await, Either::Right((Some(_), _)))
+        {
+            return; // it was small, or whole before anybody looked
+        }
+        // Not to be interrupted: who pushes the blob needs the same answers, tokens above all.
+        let mut session = match self.begin().await {
             Ok(Some(session)) => session,
             Ok(None) => return,
             Err(error) => return self.client.events().detail(chain(&error).to_string()),
         };
         let events = self.client.events().clone();
-        let activity = events.begin("push", format!("{} while it is made", self.target.name), None);
-        let upload = Upload::growing(file, &Progress::of(&events, activity.id()));
-        let mut from = 0;
-        let (whole, sent) = loop {
-            let least = from + LEAST.max(session.least());
-            let to = match select(&mut whole, pin!(self.growing.reaches(least))).await {
-                Either::Left((whole, _)) => break (whole, Sent::UpTo(from)),
-                Either::Right((Some(len), _)) => len.min(from.saturating_add(MOST.max(session.least()))),
-                Either::Right((None, _)) => break ((&mut whole).await, Sent::UpTo(from)),
-            };
-            let sent = {
-                let _transfer = self.client.transfer().await;
-                session.part(&self.client, &self.target, &upload, (from, to), &self.asked).await
-            };
-            match sent {
-                Ok(has) if has == to => from = has,
-                Ok(has) => break ((&mut whole).await, Sent::UpTo(has)),
-                Err(error) if may_go_on(&error) => {
-                    events.detail(chain(&error).to_string());
-                    break ((&mut whole).await, Sent::Unknown);
-                }
-                Err(error) => {
-                    drop(whole); // nobody need wait any more
-                    self.client.note_wants_whole(self.target.host());
-                    events.detail(chain(&error).to_string());
-                    activity.finish("given up: it is sent when it is whole");
-                    return session.cancel(&self.client, &self.target, &self.asked).await;
-                }
-            }
-        };
-        match whole {
-            Ok(whole) => self.end(session, sent, &whole, activity).await,
-            Err(_) => {
-                activity.finish("given up");
+        let activity = events.begin("send", format!("{} while it is made", self.target.name), None);
+        let upload = Upload::growing(file, self.growing.clone(), &Progress::of(&events, activity.id()));
+        let (flow, whole) = self.flow(&mut session, &upload, whole).await;
+        match (flow, whole) {
+            (Flow::Needless, _) | (_, None) => {
+                activity.finish("");
                 session.cancel(&self.client, &self.target, &self.asked).await;
+            }
+            (flow, Some(Whole { digest, turn })) => {
+                let sent = if let Flow::Done(sent) = flow { Some(sent) } else { None };
+                activity.finish(sent.map(size).unwrap_or_default());
+                self.client.leave(&self.reference, &digest, Begun { session, sent });
+                drop(turn);
             }
         }
     }
 
-    /// Opens a session when there is enough to send; nothing, if that is never so or the blob may be there.
-    async fn begin(&mut self) -> Result<Option<Session>, RegistryError> {
-        if self.growing.reaches(LEAST).await.is_none() || !(self.is_new || self.is_empty().await?) {
-            return Ok(None);
+    /// Opens a session; nothing, if the blob may be there.
+    async fn begin(&self) -> Result<Option<Session>, RegistryError> {
+        let is_likely = match self.left {
+            Some(left) => {
+                let head =
+                    self.client.hasty(1).head(&self.target, &self.reference, true, &self.asked).await?;
+                matches!(head, Head::Is(Some(found)) if found == left)
+            }
+            None => self.is_empty().await?,
+        };
+        match is_likely {
+            true => self.client.hasty(1).open_upload(&self.target, &self.asked).await.map(Some),
+            false => Ok(None),
         }
-        self.client.hasty(1).open_upload(&self.target, &self.asked).await.map(Some)
     }
 
     /// Whether the repository has no tag, or is not there at all.
@@ -166,52 +165,55 @@ impl Early {
         let request = Request::new(Method::GET, url, &self.asked);
         // With the scope of what comes next, so that one token does for both.
         let response = self.client.request(&self.target, &[self.target.push_scope()], &request).await?;
-        match response.status() {
-            StatusCode::NOT_FOUND => Ok(true),
-            StatusCode::OK => {
-                let body = self.client.transport().read_body(&self.asked, response, LIMIT).await?;
-                Ok(super::pull::tags_of(&body).is_some_and(|tags| tags.is_empty()))
-            }
-            _ => Err(self.client.refused(&self.target, &self.asked, response).await),
+        if response.status() == StatusCode::OK {
+            let body = self.client.transport().read_body(&self.asked, response, LIMIT).await?;
+            return Ok(tags_of(&body).is_some_and(|tags| tags.is_empty()));
+        }
+        match self.client.refused(&self.target, &self.asked, response).await {
+            RegistryError::NotFound { answer, .. } if answer.has_code(&["NAME_UNKNOWN"]) => Ok(true),
+            error => Err(error),
         }
     }
 
-    /// Sends what is left.
-    async fn end(&self, mut session: Session, sent: Sent, whole: &Whole, activity: Activity) {
-        let Self { client, target, .. } = self;
-        let Whole { content, digest, turn: _turn } = whole;
-        let (asked, tail) =
-            (format!("push the blob `{digest}` to `{}`", target.name), format!("blobs/{digest}"));
-        let there = client.has(target, &tail, &[target.push_scope()], &asked).await;
-        if !matches!(there, Ok(false)) || matches!(sent, Sent::UpTo(0)) {
-            activity.finish(if matches!(there, Ok(true)) { "it was there" } else { "given up" });
-            return session.cancel(client, target, &asked).await;
-        }
-        let upload = Upload::new(content, *digest, &Progress::of(client.events(), activity.id()));
-        let mut uploading = Uploading::new(client, target, &upload, (content.len(), *digest), &asked);
-        match sent {
-            Sent::UpTo(from) => uploading = uploading.after(from),
-            Sent::Unknown => {
-                if !uploading.ask(&mut session).await {
-                    return activity.finish("given up: it is sent anew");
+    /// Sends what is written until there is no more. When the blob is whole before that, and the registry has it, the
+    /// rest need not be sent.
+    async fn flow(
+        &self,
+        session: &mut Session,
+        upload: &Upload,
+        mut whole: oneshot::Receiver<Whole>,
+    ) -> (Flow, Option<Whole>) {
+        let Self { client, target, asked, .. } = self;
+        let mut sending = pin!(session.stream(client, target, upload, asked));
+        let ended = match select(sending.as_mut(), &mut whole).await {
+            Either::Left((sent, _)) => (sent, None),
+            Either::Right((Err(_), _)) => return (Flow::Needless, None),
+            Either::Right((Ok(whole), _)) => {
+                let tail = format!("blobs/{}", whole.digest);
+                let scopes = [target.push_scope()];
+                let hasty = client.hasty(1);
+                match select(sending.as_mut(), pin!(hasty.has(target, &tail, &scopes, asked))).await {
+                    Either::Left((sent, _)) => (sent, Some(whole)),
+                    Either::Right((Ok(true), _)) => return (Flow::Needless, Some(whole)),
+                    Either::Right(_) => (sending.await, Some(whole)),
                 }
             }
-        }
-        match uploading.run(Some(session)).await {
-            Ok(()) => activity.finish(size(content.len())),
+        };
+        let (sent, known) = ended;
+        let flow = match sent {
+            Ok(sent) => Flow::Done(sent),
             Err(error) => {
+                if let RegistryError::Refused { .. } | RegistryError::NotFound { .. } = &error {
+                    client.note_refused_stream(target.host());
+                }
                 client.events().detail(chain(&error).to_string());
-                activity.finish("given up: it is sent anew");
+                Flow::Broke
             }
-        }
-    }
-}
-
-/// Whether the registry may have a part of what it was sent, and take the rest.
-fn may_go_on(error: &RegistryError) -> bool {
-    match error {
-        RegistryError::Network { .. } | RegistryError::Stalled { .. } | RegistryError::Cut { .. } => true,
-        RegistryError::Refused { answer, .. } => is_transient(answer.status),
-        _ => false,
+        };
+        let whole = match known {
+            Some(whole) => Some(whole),
+            None => whole.await.ok(),
+        };
+        (flow, whole)
     }
 }

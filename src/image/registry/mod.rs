@@ -50,7 +50,7 @@ mod transport;
 mod upload;
 
 pub use blob::Sink;
-pub use client::{Client, Flight};
+pub use client::{Blob, Client};
 pub use clock::{Clock, Time};
 pub use early::EarlyPush;
 pub use error::{Answer, RegistryError};

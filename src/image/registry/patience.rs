@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::pin::pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -63,6 +63,8 @@ pub(super) fn is_transient(status: u16) -> bool {
 pub(super) struct Moved {
     bytes: Arc<AtomicU64>,
     stirred: Arc<AtomicU64>,
+    /// There is nothing that could move: it is still being made.
+    idle: Arc<AtomicBool>,
 }
 
 impl Moved {
@@ -73,6 +75,15 @@ impl Moved {
     /// Something else than bytes on the wire went on.
     pub(super) fn stir(&self) {
         self.stirred.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether nothing can move for want of bytes on this side.
+    pub(super) fn set_idle(&self, idle: bool) {
+        self.idle.store(idle, Ordering::Relaxed);
+    }
+
+    fn is_idle(&self) -> bool {
+        self.idle.load(Ordering::Relaxed)
     }
 
     fn bytes(&self) -> u64 {
@@ -169,7 +180,9 @@ impl Limits {
             match select(work.as_mut(), alarm).await {
                 Either::Left((outcome, _)) => return Ok(outcome),
                 Either::Right(_) if self.left() == Some(Duration::ZERO) => return Err(Stop::Deadline),
-                Either::Right(_) if moved.state() == before => return Err(Stop::Stalled(stall)),
+                Either::Right(_) if moved.state() == before && !moved.is_idle() => {
+                    return Err(Stop::Stalled(stall));
+                }
                 Either::Right(_) => {}
             }
         }
@@ -254,5 +267,55 @@ impl Limits {
             error if error.is_damage() => Some((DAMAGED_TRIES, None)),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, poll_fn, ready};
+    use std::pin::Pin;
+    use std::sync::atomic::AtomicU32;
+    use std::task::Poll;
+
+    use super::*;
+    use crate::image::registry::Time;
+
+    /// A clock that has always waited long enough, and counts how often.
+    #[derive(Clone, Default)]
+    struct Impatient(Arc<AtomicU32>);
+
+    impl Time for Impatient {
+        fn now(&self) -> Instant {
+            Instant::now()
+        }
+
+        fn sleep(&self, _: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Box::pin(ready(()))
+        }
+
+        fn jitter(&self) -> f64 {
+            0.5
+        }
+    }
+
+    #[test]
+    fn what_waits_for_bytes_of_this_side_is_not_stalled() {
+        let (clock, moved) = (Impatient::default(), Moved::default());
+        let limits = Limits::new(Clock::new(clock.clone()), Patience::default());
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let watch = |work: Pin<Box<dyn Future<Output = ()>>>| {
+            runtime.block_on(limits.watch(&moved, Grace::default(), work))
+        };
+        assert!(matches!(watch(Box::pin(pending())), Err(Stop::Stalled(_))));
+        moved.set_idle(true);
+        let waits = Arc::clone(&clock.0);
+        let slow = poll_fn(move |_| match waits.load(Ordering::Relaxed) {
+            0..5 => Poll::Pending,
+            _ => Poll::Ready(()),
+        });
+        assert_eq!(watch(Box::pin(slow)), Ok(()));
+        moved.set_idle(false);
+        assert!(matches!(watch(Box::pin(pending())), Err(Stop::Stalled(_))));
     }
 }

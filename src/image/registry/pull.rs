@@ -58,22 +58,7 @@ impl Client {
     ) -> Result<Option<Digest>, RegistryError> {
         let asked = format!("look for the manifest of `{reference}`");
         let target = self.target(reference)?;
-        let scopes = [if to_push { target.push_scope() } else { target.pull_scope() }];
-        let head = self.blocking(&asked, async || {
-            let url = target.url(&format!("manifests/{}", reference.manifest_name()));
-            let request = Request::new(Method::HEAD, url, &asked).header(ACCEPT, &accepted());
-            let response = match self.request(&target, &scopes, &request).await {
-                Err(RegistryError::Unauthorised { .. }) if to_push => return Ok(Head::Nothing),
-                answer => answer?,
-            };
-            match response.status() {
-                StatusCode::FORBIDDEN if to_push => Ok(Head::Nothing),
-                StatusCode::OK => Ok(Head::Is(claimed_digest(&asked, &response)?)),
-                StatusCode::NOT_FOUND => Ok(Head::Nothing),
-                status if lacks_method(status) => Ok(Head::Is(None)),
-                _ => Err(self.refused(&target, &asked, response).await),
-            }
-        })?;
+        let head = self.block_on(&asked, self.head(&target, reference, to_push, &asked))?;
         match head {
             Head::Nothing => Ok(None),
             Head::Is(Some(digest)) => Ok(Some(digest)),
@@ -83,6 +68,33 @@ impl Client {
                 Err(error) => Err(error),
             },
         }
+    }
+
+    /// What a registry says to `HEAD` for a name.
+    pub(super) async fn head(
+        &self,
+        target: &Target,
+        reference: &RegistryReference,
+        to_push: bool,
+        asked: &str,
+    ) -> Result<Head, RegistryError> {
+        let scopes = [if to_push { target.push_scope() } else { target.pull_scope() }];
+        self.retrying(async || {
+            let url = target.url(&format!("manifests/{}", reference.manifest_name()));
+            let request = Request::new(Method::HEAD, url, asked).header(ACCEPT, &accepted());
+            let response = match self.request(target, &scopes, &request).await {
+                Err(RegistryError::Unauthorised { .. }) if to_push => return Ok(Head::Nothing),
+                answer => answer?,
+            };
+            match response.status() {
+                StatusCode::FORBIDDEN if to_push => Ok(Head::Nothing),
+                StatusCode::OK => Ok(Head::Is(claimed_digest(asked, &response)?)),
+                StatusCode::NOT_FOUND => Ok(Head::Nothing),
+                status if lacks_method(status) => Ok(Head::Is(None)),
+                _ => Err(self.refused(target, asked, response).await),
+            }
+        })
+        .await
     }
 
     /// Fetches the manifest or index that `descriptor` describes.
@@ -231,7 +243,7 @@ impl Client {
 }
 
 /// What a registry says to `HEAD`.
-enum Head {
+pub(super) enum Head {
     Nothing,
     /// There is something, with this digest if it says so.
     Is(Option<Digest>),

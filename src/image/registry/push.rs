@@ -6,6 +6,7 @@ use reqwest::header::CONTENT_TYPE;
 use reqwest::{Method, Response, StatusCode};
 
 use super::client::{Client, Target};
+use super::early::Begun;
 use super::error::RegistryError;
 use super::options::Progress;
 use super::pull::{check_digest, claimed_digest};
@@ -47,7 +48,8 @@ impl Client {
         let target = self.target(repository)?;
         let asked = format!("push to `{}`", target.name);
         let _turn = self.turn(repository, &descriptor.digest);
-        self.block_on(&asked, self.put_blob(&target, descriptor, content, mount_from, progress))
+        let begun = self.begun(repository, &descriptor.digest);
+        self.block_on(&asked, self.put_blob(&target, descriptor, content, begun, mount_from, progress))
     }
 
     /// Has the registry take a blob from another of its repositories. `false` if it will not; nothing
@@ -102,6 +104,7 @@ impl Client {
         target: &Target,
         descriptor: &Descriptor,
         content: &Content,
+        begun: Option<Begun>,
         mount_from: &[RegistryReference],
         progress: &Progress,
     ) -> Result<Pushed, RegistryError> {
@@ -115,6 +118,19 @@ impl Client {
         if self.has(target, &format!("blobs/{digest}"), &scopes, &asked).await? {
             return Ok(Pushed::Existed);
         }
+        let upload = Upload::new(content, digest, progress);
+        let mut uploading = Uploading::new(self, target, &upload, (descriptor.size, digest), &asked);
+        if let Some(Begun { mut session, sent }) = begun {
+            let is_whole = sent == Some(descriptor.size);
+            if is_whole {
+                uploading.has_all();
+            }
+            if is_whole || uploading.ask(&mut session).await {
+                progress.advance(uploading.sent());
+                uploading.run(Some(session)).await?;
+                return Ok(Pushed::Uploaded);
+            }
+        }
         let source = self.mount_source(target, descriptor, mount_from, &asked).await?;
         let opened = match source {
             Some(source) => self.open_mount(target, descriptor, &source, &asked).await?,
@@ -125,9 +141,7 @@ impl Client {
             Some(Opened::Session(session)) => Some(session),
             None => None,
         };
-        let upload = Upload::new(content, digest, progress);
-        let whole = (descriptor.size, digest);
-        Uploading::new(self, target, &upload, whole, &asked).run(session).await?;
+        uploading.run(session).await?;
         Ok(Pushed::Uploaded)
     }
 

@@ -44,11 +44,6 @@ impl Session {
         Ok(Self { url, chunk_min })
     }
 
-    /// The least bytes of a part that is not the last.
-    pub(super) fn least(&self) -> u64 {
-        self.chunk_min
-    }
-
     /// The URL that ends it.
     fn end(&self, digest: Digest) -> Url {
         let mut url = self.url.clone();
@@ -60,6 +55,27 @@ impl Session {
     pub(super) async fn cancel(self, client: &Client, target: &Target, asked: &str) {
         let cancel = Request::new(Method::DELETE, self.url, asked);
         let _ = client.request(target, &[target.push_scope()], &cancel).await;
+    }
+
+    /// Sends all of what grows in one request without a length, and gives how many bytes that were.
+    pub(super) async fn stream(
+        &mut self,
+        client: &Client,
+        target: &Target,
+        upload: &Upload,
+        asked: &str,
+    ) -> Result<u64, RegistryError> {
+        let request = Request::new(Method::PATCH, self.url.clone(), asked).body(Body::Stream(upload));
+        let response = client.request(target, &[target.push_scope()], &request).await?;
+        if !response.status().is_success() {
+            return Err(client.refused(target, asked, response).await);
+        }
+        self.go_on(asked, &response)?;
+        match (has(&response), upload.grown()) {
+            (None, Some(all)) => Ok(all),
+            (Some(has), Some(all)) if has == all => Ok(all),
+            _ => Err(broken(asked, &response, "has lost bytes that it took")),
+        }
     }
 
     /// Sends the bytes from `from` up to `to` as a part, and gives how many the registry then has.
@@ -135,9 +151,14 @@ impl<'a> Uploading<'a> {
         Self { client, target, upload, len, digest, asked, from: 0, most: u64::MAX, parts: true, short: 0 }
     }
 
-    /// The same, of which the session to be given to `run` has so many bytes.
-    pub(super) fn after(self, from: u64) -> Self {
-        Self { from, ..self }
+    /// The session that `run` is to be given has all bytes.
+    pub(super) fn has_all(&mut self) {
+        self.from = self.len;
+    }
+
+    /// Bytes that the registry has.
+    pub(super) fn sent(&self) -> u64 {
+        self.from
     }
 
     /// Uploads into `opened`, or a session of its own.

@@ -52,6 +52,8 @@ pub(super) enum Body<'a> {
     Bytes(&'static str, Bytes),
     /// Bytes of a content, from the first on, up to the second.
     Content(&'a Upload, u64, u64),
+    /// What grows, to its end, which nobody knows before.
+    Stream(&'a Upload),
 }
 
 impl<'a> Request<'a> {
@@ -150,10 +152,15 @@ impl Transport {
                 wire = wire.body(upload.open(*from, *to, &moved));
                 grace.after = to - from;
             }
+            Body::Stream(upload) => {
+                headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+                wire = wire.body(upload.open(0, u64::MAX, &moved));
+            }
         }
         let sent = self.limits.watch(&moved, grace, wire.headers(headers).send()).await;
         // What broke the body here is the cause; that the connection broke is its effect.
-        if let (Ok(Err(_)) | Err(_), Body::Content(upload, ..)) = (&sent, &request.body)
+        if let (Ok(Err(_)) | Err(_), Body::Content(upload, ..) | Body::Stream(upload)) =
+            (&sent, &request.body)
             && let Some(fault) = upload.fault(request.asked)
         {
             return Err(fault);

@@ -14,7 +14,7 @@ use futures_util::stream;
 use super::error::RegistryError;
 use super::options::Progress;
 use super::patience::Moved;
-use crate::base::{Content, Digest, Hasher};
+use crate::base::{Content, Digest, Growing, Hasher};
 
 /// Large enough that a read costs little beside hashing what it read; see [`BUFFERS`].
 const BUFFER: usize = 256 << 10;
@@ -40,8 +40,7 @@ struct Source {
 #[derive(Clone)]
 enum Origin {
     Whole(Whole),
-    /// A file that is being written. What is of it, who writes it knows.
-    Growing(Arc<File>),
+    Growing(Arc<File>, Growing),
 }
 
 /// All of a blob, held against its digest.
@@ -70,9 +69,10 @@ impl Upload {
         Self::of(Origin::Whole(whole), progress)
     }
 
-    /// Of a file whose digest nobody knows before its end; only bytes that are there may be asked for.
-    pub(super) fn growing(file: File, progress: &Progress) -> Self {
-        Self::of(Origin::Growing(Arc::new(file)), progress)
+    /// Of a file that is being written. Its digest is known when it is whole, and goes to the registry then, which
+    /// holds the bytes against it.
+    pub(super) fn growing(file: File, growing: Growing, progress: &Progress) -> Self {
+        Self::of(Origin::Growing(Arc::new(file), growing), progress)
     }
 
     fn of(origin: Origin, progress: &Progress) -> Self {
@@ -80,20 +80,28 @@ impl Upload {
         Self { source, fault: Arc::default(), broken: Arc::default() }
     }
 
+    /// Bytes that there are by now, of what grows.
+    pub(super) fn grown(&self) -> Option<u64> {
+        match &self.source.origin {
+            Origin::Whole(_) => None,
+            Origin::Growing(_, growing) => Some(growing.grown()),
+        }
+    }
+
     /// Whether the fault was on this side, so that no other try can mend it.
     pub(super) fn is_broken(&self) -> bool {
         self.broken.load(Ordering::Relaxed)
     }
 
-    /// A body with the bytes from `from` up to `to`; those that the connection has taken count in `moved`. Called
-    /// within the runtime, whose blocking threads do the reading.
+    /// A body with the bytes from `from` up to `to`, or of what grows, as far as there are some; those that the
+    /// connection has taken count in `moved`. Called within the runtime, whose blocking threads do the reading.
     pub(super) fn open(&self, from: u64, to: u64, moved: &Moved) -> reqwest::Body {
         let (filled, receiver) = tokio::sync::mpsc::channel(BUFFERS);
         let (source, fault, broken) =
             (self.source.clone(), Arc::clone(&self.fault), Arc::clone(&self.broken));
         let moved = moved.clone();
         tokio::task::spawn_blocking(move || {
-            if let Err(found) = source.send(from, to, &moved, &filled) {
+            if let Err(found) = source.send(from, to, moved, filled.clone()) {
                 *lock(&fault) = Some(found);
                 broken.store(true, Ordering::Relaxed);
                 let _ = filled.blocking_send(Err(Broken)); // nobody listens any more: the request is gone
@@ -120,68 +128,62 @@ impl Upload {
 struct Broken;
 
 impl Source {
-    /// Sends the bytes from `from` up to `to`. Those before are read too, where they are to be hashed and are not yet:
-    /// the last bytes of the whole leave only once its digest is known to be right.
-    fn send(
-        &self,
-        from: u64,
-        to: u64,
-        moved: &Moved,
-        filled: &tokio::sync::mpsc::Sender<Result<Bytes, Broken>>,
-    ) -> Result<(), Fault> {
-        let (mut at, mut check) = match &self.origin {
-            Origin::Whole(whole) => {
-                let (at, hasher) = whole.hashed_up_to(from);
-                (at, Some((whole, hasher)))
-            }
-            Origin::Growing(_) => (from, None),
-        };
-        let mut reader = self.origin.open(at)?;
-        let (home, free) = mpsc::channel();
-        for _ in 0..BUFFERS {
-            let _ = home.send(Vec::new()); // `free` is in scope, so this cannot fail
+    fn send(&self, from: u64, to: u64, moved: Moved, filled: Filled) -> Result<(), Fault> {
+        let ring = Ring::new(moved, filled, &self.progress);
+        match &self.origin {
+            Origin::Whole(whole) => whole.send(from, to, &ring),
+            Origin::Growing(file, growing) => follow(file, growing.clone(), from, to, &ring),
         }
-        while at < to {
-            let Ok(mut buffer) = free.recv() else { return Ok(()) };
-            let until = if at < from { from } else { to };
-            buffer.resize(usize::try_from(until - at).unwrap_or(BUFFER).min(BUFFER), 0);
-            reader.read_exact(&mut buffer)?;
-            at += buffer.len() as u64;
-            if let Some((whole, hasher)) = &mut check {
-                hasher.update(&buffer);
-                whole.check(at, hasher)?;
-                whole.remember(at, hasher, at == to);
-            }
-            if at <= from {
-                moved.stir(); // the registry has it
-                let _ = home.send(buffer); // `free` is in scope, so this cannot fail
-                continue;
-            }
-            let lent = Lent { buffer, home: home.clone(), moved: moved.clone() };
-            let bytes = lent.buffer.len() as u64;
-            if filled.blocking_send(Ok(Bytes::from_owner(lent))).is_err() {
-                return Ok(()); // the request is gone
-            }
-            self.progress.advance(bytes);
-        }
-        Ok(())
     }
 }
 
-impl Origin {
-    /// The bytes from `at` on.
-    fn open(&self, at: u64) -> io::Result<Box<dyn Read>> {
-        match self {
-            Self::Whole(Whole { content, .. }) => {
-                let rest = content.slice(at, content.len().saturating_sub(at));
-                Ok(Box::new(rest.ok_or(io::ErrorKind::UnexpectedEof)?.open()?))
-            }
-            Self::Growing(file) => Ok(Box::new(ReadAt { file: Arc::clone(file), at })),
+/// Sends what is written to a file for as long as it grows.
+fn follow(file: &File, mut growing: Growing, from: u64, to: u64, ring: &Ring<'_>) -> Result<(), Fault> {
+    let runtime = tokio::runtime::Handle::current();
+    let mut at = from;
+    while at < to {
+        ring.moved.set_idle(true);
+        let full = runtime.block_on(growing.reaches(at.saturating_add(BUFFER as u64)));
+        ring.moved.set_idle(false);
+        let until = full.unwrap_or_else(|| growing.grown()).min(to);
+        let Some(mut buffer) = ring.buffer(until.saturating_sub(at)) else { return Ok(()) };
+        if buffer.is_empty() {
+            return Ok(()); // that was all
+        }
+        file.read_exact_at(&mut buffer, at)?;
+        at += buffer.len() as u64;
+        if !ring.send(buffer) {
+            return Ok(());
         }
     }
+    Ok(())
 }
 
 impl Whole {
+    /// Sends the bytes from `from` up to `to`. Those before are read too, unless they are hashed already: the last
+    /// bytes of the whole leave only once its digest is known to be right.
+    fn send(&self, from: u64, to: u64, ring: &Ring<'_>) -> Result<(), Fault> {
+        let (mut at, mut hasher) = self.hashed_up_to(from);
+        let rest = self.content.slice(at, self.content.len().saturating_sub(at));
+        let mut reader = rest.ok_or(io::ErrorKind::UnexpectedEof).map_err(io::Error::from)?.open()?;
+        while at < to {
+            let until = if at < from { from } else { to };
+            let Some(mut buffer) = ring.buffer(until - at) else { return Ok(()) };
+            reader.read_exact(&mut buffer)?;
+            at += buffer.len() as u64;
+            hasher.update(&buffer);
+            self.check(at, &hasher)?;
+            self.remember(at, &hasher, at == to);
+            if at <= from {
+                ring.moved.stir(); // the registry has it
+                ring.take_back(buffer);
+            } else if !ring.send(buffer) {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
     /// A place at or before `from`, with the hash of all that is before it.
     fn hashed_up_to(&self, from: u64) -> (u64, Hasher) {
         let known = lock(&self.hashed).iter().rev().find(|(at, _)| *at <= from).cloned();
@@ -209,17 +211,46 @@ impl Whole {
     }
 }
 
-/// A file from some place on; others read it at theirs.
-struct ReadAt {
-    file: Arc<File>,
-    at: u64,
+/// Where bodies take their bytes from.
+type Filled = tokio::sync::mpsc::Sender<Result<Bytes, Broken>>;
+
+/// Buffers that go round between who reads and the connection.
+struct Ring<'a> {
+    home: mpsc::Sender<Vec<u8>>,
+    free: mpsc::Receiver<Vec<u8>>,
+    filled: Filled,
+    moved: Moved,
+    progress: &'a Progress,
 }
 
-impl Read for ReadAt {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.file.read_at(buffer, self.at)?;
-        self.at += count as u64;
-        Ok(count)
+impl<'a> Ring<'a> {
+    fn new(moved: Moved, filled: Filled, progress: &'a Progress) -> Self {
+        let (home, free) = mpsc::channel();
+        let ring = Self { home, free, filled, moved, progress };
+        (0..BUFFERS).for_each(|_| ring.take_back(Vec::new()));
+        ring
+    }
+
+    /// A buffer for as many bytes as it holds, at most so many; waits until one is free.
+    fn buffer(&self, bytes: u64) -> Option<Vec<u8>> {
+        let mut buffer = self.free.recv().ok()?;
+        buffer.resize(usize::try_from(bytes).unwrap_or(BUFFER).min(BUFFER), 0);
+        Some(buffer)
+    }
+
+    fn take_back(&self, buffer: Vec<u8>) {
+        let _ = self.home.send(buffer); // `free` is in scope, so this cannot fail
+    }
+
+    /// `false`, if the request is gone.
+    fn send(&self, buffer: Vec<u8>) -> bool {
+        let bytes = buffer.len() as u64;
+        let lent = Lent { buffer, home: self.home.clone(), moved: self.moved.clone() };
+        let sent = self.filled.blocking_send(Ok(Bytes::from_owner(lent))).is_ok();
+        if sent {
+            self.progress.advance(bytes);
+        }
+        sent
     }
 }
 

@@ -6,13 +6,15 @@
 mod support;
 
 use std::io::Write as _;
+use std::sync::LazyLock;
 
 use support::World;
+use support::installer::{Inputs, extension};
 use support::registry::{FakeRegistry, Faults, Rule, Wrong, answer, noise};
 use support::time::TestTime;
 use talosmith::archive::compress::Compression;
-use talosmith::base::{Digest, Workers};
-use talosmith::image::registry::{Client, EarlyPush, Progress, Pushed};
+use talosmith::base::{Digest, Events, Workers};
+use talosmith::image::registry::{Client, EarlyPush, Options, Patience, Progress, Pushed};
 use talosmith::image::{Descriptor, Layer, LayerWriter, RegistryReference, Store, media_type};
 
 /// More than a blob must have to be sent before it is whole, which is 8 MiB.
@@ -34,21 +36,30 @@ struct Making {
 
 impl Making {
     fn new(fake: &FakeRegistry, left: Option<Digest>) -> Self {
+        Self::trying(fake, left, Patience::TRIES)
+    }
+
+    fn trying(fake: &FakeRegistry, left: Option<Digest>, tries: u32) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).unwrap();
         let workers = Workers::new(1);
         let writer = LayerWriter::new(&store, Compression::None, media_type::OCI_LAYER, &workers).unwrap();
         let time = TestTime::default();
         fake.set(|faults| faults.stalls = Some(time.stalls.clone()));
-        let client = time.client();
+        let options = time.options();
+        let patience = Patience { tries, ..options.patience };
+        let client = Client::new(Options { patience, ..options }, Events::default());
         let to: RegistryReference = format!("{}/acme/x:1", fake.host).parse().unwrap();
         let early = client.push_early(&to, left, writer.growing());
         Self { store, _folder: folder, client, to, writer, early, written: Vec::new() }
     }
 
     fn write(&mut self, length: usize) {
-        let part = noise(self.written.len() as u64 + 7, length);
-        self.writer.write_all(&part).unwrap();
+        /// Made once: it takes longer than all that is done with it.
+        static BYTES: LazyLock<Vec<u8>> = LazyLock::new(|| noise(7, 2 * PART + 10_000));
+        let from = self.written.len();
+        let part = &BYTES[from..from + length];
+        self.writer.write_all(part).unwrap();
         self.written.extend(part);
     }
 
@@ -177,6 +188,7 @@ fn whatever_goes_wrong_ends_in_the_right_blob() {
     let whole = PART + 1000;
     let patch = |wrong| rule("PATCH", UPLOADS, wrong);
     let page = Wrong::Answer(200, &[], "<html>");
+    let elsewhere = Wrong::Answer(307, &[("Location", "/v2/acme/x/blobs/uploads/nowhere")], "");
     let unknown = Wrong::Answer(404, &[], r#"{"errors":[{"code":"NAME_UNKNOWN"}]}"#);
     /// With the most bytes that go over the wire.
     type Script = (&'static str, Vec<Rule>, fn(&mut Faults), Until, usize);
@@ -204,7 +216,18 @@ fn whatever_goes_wrong_ends_in_the_right_blob() {
         ("the end refused", rule("PUT", UPLOADS, answer(404)), none, Flows, 2 * whole),
         ("the end without an answer", rule("PUT", UPLOADS, Wrong::Mute), none, Flows, whole),
         ("no HEAD", vec![], |faults| faults.no_head = true, Flows, whole),
+        ("sent elsewhere", patch(elsewhere), none, Flows, 3 * whole),
+        (
+            "a token that is good twice",
+            vec![],
+            |faults| (faults.bearer, faults.token_uses) = (true, Some(2)),
+            Flows,
+            2 * whole,
+        ),
     ];
+    for (name, status) in [("end: 400", 400), ("end: 403", 403), ("end: 410", 410), ("end: 503", 503)] {
+        scripts.push((name, rule("PUT", UPLOADS, answer(status)), none, Flows, 2 * whole));
+    }
     for (name, status) in
         [("400", 400), ("404", 404), ("405", 405), ("411", 411), ("413", 413), ("416", 416), ("501", 501)]
     {
@@ -213,10 +236,13 @@ fn whatever_goes_wrong_ends_in_the_right_blob() {
     for (name, status) in [("429", 429), ("500", 500), ("503", 503)] {
         scripts.push((name, patch(answer(status)), none, Flows, 2 * whole));
     }
-    for (name, rules, more, until, most) in scripts {
-        let fake = FakeRegistry::start(Faults { rules, ..Faults::default() });
+    let tried = |script| [Patience::TRIES, 1].map(|tries| (script, tries));
+    for ((name, rules, more, until, most), tries) in scripts.iter().flat_map(tried) {
+        let fake = FakeRegistry::start(Faults { rules: rules.clone(), ..Faults::default() });
         fake.set(more);
-        let mut making = Making::new(&fake, None);
+        // The tests' clock ends a stall when somebody waits for the next try.
+        let stalls = rules.iter().any(|rule| matches!(rule.wrong, Wrong::Silence));
+        let mut making = Making::trying(&fake, None, if stalls { Patience::TRIES } else { tries });
         making.write(PART);
         match until {
             Asked(method, path) => fake.wait_for(method, path, 1),
@@ -225,7 +251,7 @@ fn whatever_goes_wrong_ends_in_the_right_blob() {
         making.write(1000);
         let (layer, _, written) = making.push();
         assert_eq!(fake.blob("acme/x", &layer.descriptor.digest).as_ref(), Some(&written), "{name}");
-        assert!(fake.uploaded() <= most, "{name}: {} bytes for {whole}", fake.uploaded());
+        assert!(fake.uploaded() <= *most, "{name}: {} bytes for {whole}", fake.uploaded());
     }
 }
 
@@ -247,30 +273,48 @@ fn a_host_that_takes_no_streams_is_offered_none_again() {
     assert!(client.push_early(&to, None, writer.growing()).is_none());
 }
 
-#[test]
-fn an_extension_built_for_an_empty_repository_arrives_whole_and_sent_once() {
-    let (fake, world) = (FakeRegistry::start(Faults::default()), World::new());
-    world.write("big.bin", noise(3, 30_000_000));
-    let manifest = std::fs::read(support::testdata("my-module/amd64/manifest.yaml")).unwrap();
-    world.write("manifest.yaml", manifest);
-    let to = format!("docker://{}/acme/x:1", fake.host);
-    let ran = world.run(&[
-        "extension",
-        "--manifest",
-        "manifest.yaml",
-        "--file",
-        "big.bin:usr/lib/firmware/big.bin",
-        "-o",
-        &to,
-    ]);
-    assert_eq!(ran.code, 0, "{}", ran.err);
+/// The image that a registry has, whole, and its bytes of blobs.
+fn size(fake: &FakeRegistry) -> usize {
     let manifest: serde_json::Value = serde_json::from_slice(&fake.manifest("acme/x", "1").unwrap()).unwrap();
-    let mut sizes = 0;
-    for blob in manifest["layers"].as_array().unwrap().iter().chain([&manifest["config"]]) {
+    let blobs = manifest["layers"].as_array().unwrap().iter().chain([&manifest["config"]]);
+    let sizes = blobs.map(|blob| {
         let digest = blob["digest"].as_str().unwrap().parse().unwrap();
         let bytes = fake.blob("acme/x", &digest).unwrap();
         assert_eq!(bytes.len() as u64, blob["size"].as_u64().unwrap());
-        sizes += bytes.len();
-    }
-    assert_eq!(fake.uploaded(), sizes);
+        bytes.len()
+    });
+    sizes.sum()
+}
+
+#[test]
+fn layers_of_extensions_flow_to_an_empty_repository_and_to_one_that_is_as_it_was_left() {
+    let (fake, world) = (FakeRegistry::start(Faults::default()), World::new());
+    let manifest = std::fs::read(support::testdata("my-module/amd64/manifest.yaml")).unwrap();
+    world.write("manifest.yaml", manifest);
+    let to = format!("docker://{}/acme/x:1", fake.host);
+    let big = "big.bin:usr/lib/firmware/big.bin";
+    let words = ["extension", "--manifest", "manifest.yaml", "--file", big, "-o", &to];
+    let build = |seed, more: &[&str]| {
+        world.write("big.bin", noise(seed, 30_000_000));
+        let before = fake.uploaded();
+        world.ok(&[&words, more].concat());
+        (fake.uploaded() - before, fake.count("PATCH", UPLOADS))
+    };
+    let (sent, streams) = build(3, &[]);
+    assert_eq!((sent, streams, fake.count("GET", "/tags/list")), (size(&fake), 1, 1));
+    let (sent, streams) = build(4, &[]);
+    assert_eq!((streams, fake.count("GET", "/tags/list")), (2, 1));
+    assert!((30_000_000..=size(&fake)).contains(&sent), "{sent}");
+    // Who does not know what is there asks by the digest first.
+    assert_eq!(build(4, &["--cache", "another"]), (0, 2));
+}
+
+#[test]
+fn layers_of_installers_flow_too() {
+    let (fake, world) = (FakeRegistry::start(Faults::default()), World::new());
+    let firmware = noise(5, 30_000_000);
+    let firmware = extension(&world, "firmware", &[("usr/lib/firmware/acme/a.bin", &firmware)]);
+    let to = format!("docker://{}/acme/x:1", fake.host);
+    world.ok(&Inputs::tiny().words(&[&firmware], &["-o", &to]));
+    assert_eq!((fake.uploaded(), fake.count("PATCH", UPLOADS)), (size(&fake), 1));
 }

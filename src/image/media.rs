@@ -456,7 +456,8 @@ impl Media {
         let client = &self.client;
         each(self.client.transfers(), &set.blobs, |blob| -> Result<(), MediaError> {
             // What lies in another registry is fetched only if this one neither has it nor takes it over.
-            if source.is_some() {
+            // Of what was begun, nobody else has the bytes.
+            if source.is_some() && !client.has_begun(repository, &blob.digest) {
                 let mounted = || {
                     mount
                         .iter()

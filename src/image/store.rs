@@ -188,7 +188,7 @@ impl Store {
         self.record(&self.record_path("steps", key), record)
     }
 
-    /// What steered a step when it ran last, by the step's name.
+    /// What was kept of earlier runs, by whatever it is about: what steered a step when it ran last, what was pushed.
     pub fn history(&self, key: &Digest) -> Option<Vec<u8>> {
         /// A list of some hundred thousand files.
         const LIMIT: u64 = 64 << 20;

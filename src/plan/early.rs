@@ -1,10 +1,12 @@
 //! Layers that go to their registries while they are made.
 
+use serde::{Deserialize, Serialize};
+
 use super::extension::{for_platform, parse};
 use super::run::Context;
 use crate::base::{Digest, json};
 use crate::image::registry::EarlyPush;
-use crate::image::{Layer, LayerWriter, Platform, Reference, RegistryReference, Store};
+use crate::image::{Descriptor, Layer, LayerWriter, Platform, Reference, RegistryReference, Store};
 
 impl Context {
     /// The same for a plan whose images go to `outputs`. Where the repository depends on the platform, layers wait: of
@@ -52,14 +54,27 @@ fn key(reference: &RegistryReference) -> Digest {
     Digest::of(&json::to_vec(&("pushed", reference.name(), reference.manifest_name())))
 }
 
-/// What this machine has pushed to a name last.
+/// What was pushed to a name.
+#[derive(Serialize, Deserialize)]
+struct Left {
+    digest: Digest,
+    /// Its blobs that were made here.
+    made: Vec<(Digest, u64)>,
+}
+
+/// What this machine has pushed to a name last; nothing, if it has forgotten what that was made of and may make the
+/// same again.
 fn left(store: &Store, reference: &RegistryReference) -> Option<Digest> {
-    String::from_utf8(store.history(&key(reference))?).ok()?.parse().ok()
+    let left: Left = serde_json::from_slice(&store.history(&key(reference))?).ok()?;
+    let here = left.made.iter().all(|(digest, size)| store.blob(digest, *size).is_some());
+    here.then_some(left.digest)
 }
 
 /// Notes that. Where it cannot be, the next layers go when they are whole.
-pub(super) fn leave(store: &Store, reference: &RegistryReference, digest: &Digest) {
-    let _ = store.keep_history(&key(reference), digest.to_string().as_bytes());
+pub(super) fn leave(store: &Store, reference: &RegistryReference, digest: &Digest, blobs: &[Descriptor]) {
+    let blobs = blobs.iter().map(|blob| (blob.digest, blob.size));
+    let made = blobs.filter(|(digest, size)| store.blob(digest, *size).is_some()).collect();
+    let _ = store.keep_history(&key(reference), &json::to_vec(&Left { digest: *digest, made }));
 }
 
 #[cfg(test)]
@@ -103,10 +118,15 @@ mod tests {
         let [one, other]: [RegistryReference; 2] =
             ["reg.example/a:1", "reg.example/a:2"].map(|text| text.parse().unwrap());
         assert_eq!(left(&store, &one), None);
+        let (digest, content) = store.put(b"layer").unwrap();
+        let elsewhere = Descriptor::of("text/plain", b"elsewhere");
+        let blobs = [Descriptor::new("text/plain", digest, content.len()), elsewhere];
         for text in ["x", "y"] {
-            leave(&store, &one, &Digest::of(text.as_bytes()));
+            leave(&store, &one, &Digest::of(text.as_bytes()), &blobs);
             assert_eq!(left(&store, &one), Some(Digest::of(text.as_bytes())));
         }
         assert_eq!(left(&store, &other), None);
+        std::fs::remove_file(content.whole_file().unwrap()).unwrap();
+        assert_eq!(left(&store, &one), None, "the layer may be made again");
     }
 }

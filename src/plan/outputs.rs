@@ -194,7 +194,7 @@ pub fn write(
                     source: Box::new(error.into()),
                 })?;
             if let Reference::Registry(reference) = target {
-                early::leave(&media.store, reference, &digest);
+                early::leave(&media.store, reference, &digest, &set.blobs);
             }
             let digest = digest.to_string();
             Ok(Outputs::default().with_value("outcome", digest.as_str()).with_value("digest", digest))

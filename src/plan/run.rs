@@ -175,7 +175,8 @@ impl<'p> Plan<'p> {
             drop(guard);
             let names: Vec<&'static str> =
                 step.needs.iter().filter_map(|need| Some(self.steps.get(need.0)?.name)).collect();
-            let result = run_step(step, context, &names, &inputs.iter().collect::<Vec<_>>());
+            let is_over = || lock(state).error.is_some();
+            let result = run_step(step, context, &names, &inputs.iter().collect::<Vec<_>>(), &is_over);
             guard = lock(state);
             match result {
                 Ok(outputs) => guard.outputs[index] = Some(Some(outputs)),
@@ -196,9 +197,13 @@ fn run_step(
     context: &Context,
     names: &[&'static str],
     inputs: &[&Outputs],
+    is_over: &dyn Fn() -> bool,
 ) -> Result<Outputs, Error> {
     let key = step.cached.then(|| step.key(inputs));
     let _turn = key.map(|key| context.turns.take(key));
+    if is_over() {
+        return Err(Error::NotRun); // who had the turn before has failed, most likely
+    }
     if let Some(known) = key.as_ref().and_then(|key| recall(context, key)) {
         context.events.emit(Event::Known { step: step.name, subject: step.subject.clone() });
         if let Some(dry) = &context.dry {

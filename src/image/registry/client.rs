@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use reqwest::{Response, StatusCode, Url};
 use tokio::runtime::Runtime;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::auth::Auth;
 use super::credentials::{Credentials, is_docker_hub};
@@ -23,7 +23,7 @@ use super::transport::{Request, Transport, host_of, same_origin};
 use crate::base::{Digest, Events, Turn, Turns};
 use crate::image::reference::RegistryReference;
 
-/// Blobs that are sent while they are made, at most. Each has a thread that waits.
+/// Blobs that are sent while they are made, at most: each has a connection, and two threads that wait.
 const STREAMS: usize = 4;
 
 /// A client of registries. Cheap to make (nothing is started or loaded before it is needed), cheap
@@ -40,7 +40,7 @@ struct Inner {
     turns: Turns<Blob>,
     /// Permits for blobs that are sent while they are made. They wait for what makes them, which may wait for other
     /// transfers: so these are none of those.
-    streams: Arc<Semaphore>,
+    streams: Semaphore,
     /// What there is of blobs before they are pushed.
     begun: Mutex<HashMap<Blob, Begun>>,
     /// Hosts that have refused a blob of which they were not told the length.
@@ -73,7 +73,7 @@ impl Client {
             events,
             transfers: Semaphore::new(transfers(&options)),
             turns: Turns::default(),
-            streams: Arc::new(Semaphore::new(STREAMS)),
+            streams: Semaphore::new(STREAMS),
             begun: Mutex::default(),
             no_streams: Mutex::default(),
             options,
@@ -140,8 +140,8 @@ impl Client {
     }
 
     /// Leave to send a blob while it is made; nothing, if enough are.
-    pub(super) fn stream(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.0.streams).try_acquire_owned().ok()
+    pub(super) fn stream(&self) -> Option<SemaphorePermit<'_>> {
+        self.0.streams.try_acquire().ok()
     }
 
     /// Whether a host has refused that.
@@ -157,6 +157,11 @@ impl Client {
     /// Keeps what there is of a blob for who pushes it.
     pub(super) fn leave(&self, repository: &RegistryReference, digest: &Digest, begun: Begun) {
         locked(&self.0.begun).insert((repository.name(), *digest), begun);
+    }
+
+    /// Whether there is something of it.
+    pub(crate) fn has_begun(&self, repository: &RegistryReference, digest: &Digest) -> bool {
+        locked(&self.0.begun).contains_key(&(repository.name(), *digest))
     }
 
     /// Takes what there is of it.
@@ -277,6 +282,7 @@ fn transfers(options: &Options) -> usize {
 }
 
 /// A repository as requests address it.
+#[derive(Clone)]
 pub(super) struct Target {
     /// `https://host/`
     pub(super) base: Url,

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use reqwest::header::RANGE;
+use reqwest::header::{ETAG, HeaderValue, LAST_MODIFIED, RANGE};
 use reqwest::{Method, Response, StatusCode, Url};
 
 use super::blob::begins;
@@ -31,8 +31,15 @@ impl Client {
             let why = format!("is asked for by `{}:`, which is not spoken here", parsed.scheme());
             return Err(broken(host_of(&parsed), why));
         }
-        let mut download =
-            Download { client: self, url: &parsed, asked: &asked, limit, got: 0, ranges: true };
+        let mut download = Download {
+            client: self,
+            url: &parsed,
+            asked: &asked,
+            limit,
+            got: 0,
+            ranges: true,
+            validator: None,
+        };
         let mut attempts = self.attempts();
         self.block_on(&asked, async {
             loop {
@@ -56,6 +63,8 @@ struct Download<'a> {
     got: u64,
     /// Whether parts are worth asking for.
     ranges: bool,
+    /// Which file it is (RFC 9110, section 8.8), where the host says so.
+    validator: Option<HeaderValue>,
 }
 
 impl Download<'_> {
@@ -78,6 +87,12 @@ impl Download<'_> {
             _ => return Err(transport.refusal(asked, response, false).await),
         };
         let host = host_of(response.url());
+        let validator = [ETAG, LAST_MODIFIED].iter().find_map(|name| response.headers().get(name)).cloned();
+        if self.got > 0 && validator != self.validator {
+            let (asked, why) = (asked.to_owned(), "gives another file than when it was begun".to_owned());
+            return Err(RegistryError::Protocol { asked, host, why });
+        }
+        self.validator = validator;
         let moved = Moved::default();
         let receive = self.receive(response, from, into, &moved);
         let received = transport.limits.watch(&moved, Grace::default(), receive).await;

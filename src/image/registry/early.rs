@@ -2,22 +2,23 @@
 //! written, and when it is whole, who pushes it finds them there and has only to name them.
 //!
 //! They go in one request without a length, as docker pushes: the distribution specification knows parts only, but
-//! every registry takes this, and some take parts of few megabytes or none. Nobody knows the digest before the end, so
-//! the registry cannot be asked whether it has the blob: it must be likely that it has not. What goes wrong here is no
-//! error: the blob is then pushed like any other.
+//! registries take this for docker's sake, and some take parts of few megabytes or none. Nobody knows the digest before
+//! the end, so the registry cannot be asked whether it has the blob: it must be likely that it has not. What goes wrong
+//! here is no error: the blob is then pushed like any other. A session that is left, as by a build that ends in an
+//! error, the registry drops in its time.
 
 use std::fs::File;
 use std::pin::pin;
 
 use futures_util::future::{Either, select};
 use reqwest::{Method, StatusCode};
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 
 use super::client::{Blob, Client, Target};
 use super::error::RegistryError;
 use super::options::Progress;
 use super::pull::{Head, tags_of};
-use super::session::Session;
+use super::session::{Session, Uploading};
 use super::transport::Request;
 use super::upload::Upload;
 use crate::base::units::size;
@@ -26,6 +27,8 @@ use crate::image::reference::RegistryReference;
 
 /// A blob that never has as many bytes is pushed when it is whole.
 const LEAST: u64 = 8 << 20;
+/// What says that a host takes nothing of unknown length (RFC 9110, section 15.5 and 15.6), or nothing so large.
+const REFUSALS: [u16; 6] = [400, 405, 411, 413, 415, 501];
 
 /// A push that was begun early. Dropped before its end, it is given up.
 #[derive(Debug)]
@@ -46,7 +49,10 @@ struct Whole {
 impl EarlyPush {
     /// The blob is whole, and has this digest. Returns at once; who pushes it waits for what is under way.
     pub fn end(self, digest: Digest) {
-        if let Some(turn) = self.client.free_turn(&self.repository, &digest) {
+        // Who was first with the same bytes has sent them.
+        let turn = self.client.free_turn(&self.repository, &digest);
+        let turn = turn.filter(|_| !self.client.has_begun(&self.repository, &digest));
+        if let Some(turn) = turn {
             let _ = self.end.send(Whole { digest, turn }); // one that was given up wants none
         }
     }
@@ -66,7 +72,6 @@ impl Client {
         if self.offline() || self.refuses_streams(&target.host()) {
             return None;
         }
-        let stream = self.stream()?;
         let file = growing.open().ok()?;
         let (end, whole) = oneshot::channel();
         let early = Early {
@@ -76,7 +81,6 @@ impl Client {
             reference: reference.clone(),
             left,
             growing: growing.clone(),
-            _stream: stream,
         };
         self.start(move || early.run(file, whole)).ok()?;
         Some(EarlyPush { client: self.clone(), repository: reference.clone(), end })
@@ -90,6 +94,20 @@ pub(super) struct Begun {
     pub(super) sent: Option<u64>,
 }
 
+impl Begun {
+    /// Sends what is missing and ends the session; `false`, if that does not come to its end.
+    pub(super) async fn go_on(mut self, mut uploading: Uploading<'_>) -> bool {
+        match self.sent.filter(|sent| *sent == uploading.len()) {
+            Some(_) => uploading.has_all(),
+            None if uploading.ask(&mut self.session).await => {}
+            None => return false,
+        }
+        let events = uploading.events().clone();
+        let done = uploading.run(Some(self.session)).await;
+        done.map_err(|error| events.detail(chain(&error).to_string())).is_ok()
+    }
+}
+
 struct Early {
     client: Client,
     target: Target,
@@ -97,7 +115,6 @@ struct Early {
     reference: RegistryReference,
     left: Option<Digest>,
     growing: Growing,
-    _stream: OwnedSemaphorePermit,
 }
 
 /// How the bytes came to flow no more.
@@ -116,24 +133,26 @@ impl Early {
         {
             return; // it was small, or whole before anybody looked
         }
+        let Some(permit) = self.client.stream() else { return };
         // Not to be interrupted: who pushes the blob needs the same answers, tokens above all.
         let mut session = match self.begin().await {
             Ok(Some(session)) => session,
             Ok(None) => return,
             Err(error) => return self.client.events().detail(chain(&error).to_string()),
         };
-        let events = self.client.events().clone();
-        let activity = events.begin("send", format!("{} while it is made", self.target.name), None);
-        let upload = Upload::growing(file, self.growing.clone(), &Progress::of(&events, activity.id()));
-        let (flow, whole) = self.flow(&mut session, &upload, whole).await;
-        match (flow, whole) {
-            (Flow::Needless, _) | (_, None) => {
-                activity.finish("");
+        let (flow, known) = self.flow(&mut session, file, &mut whole).await;
+        drop(permit);
+        let known = match (known, &flow) {
+            (None, Flow::Done(_) | Flow::Broke) => (&mut whole).await.ok(),
+            (known, _) => known,
+        };
+        match (flow, known) {
+            (Flow::Needless, known) | (_, known @ None) => {
+                drop((known, whole)); // nobody is to wait for what follows
                 session.cancel(&self.client, &self.target, &self.asked).await;
             }
             (flow, Some(Whole { digest, turn })) => {
                 let sent = if let Flow::Done(sent) = flow { Some(sent) } else { None };
-                activity.finish(sent.map(size).unwrap_or_default());
                 self.client.leave(&self.reference, &digest, Begun { session, sent });
                 drop(turn);
             }
@@ -180,40 +199,43 @@ impl Early {
     async fn flow(
         &self,
         session: &mut Session,
-        upload: &Upload,
-        mut whole: oneshot::Receiver<Whole>,
+        file: File,
+        whole: &mut oneshot::Receiver<Whole>,
     ) -> (Flow, Option<Whole>) {
         let Self { client, target, asked, .. } = self;
-        let mut sending = pin!(session.stream(client, target, upload, asked));
-        let ended = match select(sending.as_mut(), &mut whole).await {
-            Either::Left((sent, _)) => (sent, None),
-            Either::Right((Err(_), _)) => return (Flow::Needless, None),
+        let activity = client.events().begin("send", format!("{} while it is made", target.name), None);
+        let progress = Progress::of(client.events(), activity.id());
+        let upload = Upload::growing(file, self.growing.clone(), &progress);
+        let mut sending = pin!(session.stream(client, target, &upload, asked));
+        let mut known = None;
+        let sent = match select(sending.as_mut(), whole).await {
+            Either::Left((sent, _)) => Some(sent),
+            Either::Right((Err(_), _)) => None,
             Either::Right((Ok(whole), _)) => {
-                let tail = format!("blobs/{}", whole.digest);
-                let scopes = [target.push_scope()];
+                let (tail, scopes) = (format!("blobs/{}", whole.digest), [target.push_scope()]);
+                known = Some(whole);
                 let hasty = client.hasty(1);
                 match select(sending.as_mut(), pin!(hasty.has(target, &tail, &scopes, asked))).await {
-                    Either::Left((sent, _)) => (sent, Some(whole)),
-                    Either::Right((Ok(true), _)) => return (Flow::Needless, Some(whole)),
-                    Either::Right(_) => (sending.await, Some(whole)),
+                    Either::Left((sent, _)) => Some(sent),
+                    Either::Right((Ok(true), _)) => None,
+                    Either::Right(_) => Some(sending.await),
                 }
             }
         };
-        let (sent, known) = ended;
-        let flow = match sent {
-            Ok(sent) => Flow::Done(sent),
-            Err(error) => {
-                if let RegistryError::Refused { .. } | RegistryError::NotFound { .. } = &error {
+        let (flow, outcome) = match sent {
+            Some(Ok(sent)) => (Flow::Done(sent), size(sent)),
+            Some(Err(error)) => {
+                if let RegistryError::Refused { answer, .. } = &error
+                    && REFUSALS.contains(&answer.status)
+                {
                     client.note_refused_stream(target.host());
                 }
                 client.events().detail(chain(&error).to_string());
-                Flow::Broke
+                (Flow::Broke, "broke off".to_owned())
             }
+            None => (Flow::Needless, "not needed".to_owned()),
         };
-        let whole = match known {
-            Some(whole) => Some(whole),
-            None => whole.await.ok(),
-        };
-        (flow, whole)
+        activity.finish(outcome);
+        (flow, known)
     }
 }

@@ -65,6 +65,10 @@ pub(super) struct Moved {
     stirred: Arc<AtomicU64>,
     /// There is nothing that could move: it is still being made.
     idle: Arc<AtomicBool>,
+    /// There is an answer, so nobody wants more.
+    answered: Arc<AtomicBool>,
+    /// All that there is was given to the connection.
+    whole: Arc<AtomicBool>,
 }
 
 impl Moved {
@@ -80,6 +84,25 @@ impl Moved {
     /// Whether nothing can move for want of bytes on this side.
     pub(super) fn set_idle(&self, idle: bool) {
         self.idle.store(idle, Ordering::Relaxed);
+        self.stir(); // how long there was nothing does not count
+    }
+
+    /// An answer came.
+    pub(super) fn set_answered(&self) {
+        self.answered.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_answered(&self) -> bool {
+        self.answered.load(Ordering::Relaxed)
+    }
+
+    /// The end was reached.
+    pub(super) fn set_whole(&self) {
+        self.whole.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_whole(&self) -> bool {
+        self.whole.load(Ordering::Acquire)
     }
 
     fn is_idle(&self) -> bool {
@@ -95,12 +118,32 @@ impl Moved {
     }
 }
 
-/// How long an answer may take beyond the stall timeout, once so many bytes have moved: a registry may look at all
-/// it got, or send it on, before it answers.
+/// Bytes a second that a slow registry looks at before it answers.
+const COMMIT_RATE: u64 = 4 << 20;
+
+/// How long an answer may take beyond the stall timeout, once all has moved: a registry may look at all it got, or
+/// send it on, before it answers.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Grace {
+    /// Bytes of the request, or what stands for them until their end is known.
     pub(super) after: u64,
-    pub(super) time: Duration,
+    /// Bytes that the registry looks at.
+    pub(super) settles: u64,
+}
+
+impl Grace {
+    /// Of what ends at some time: all of it is looked at.
+    pub(super) const OF_STREAM: Self = Self { after: u64::MAX, settles: u64::MAX };
+
+    fn time(self, moved: &Moved) -> Duration {
+        let bytes = moved.bytes();
+        let settles = match self.after {
+            u64::MAX if moved.is_whole() => bytes,
+            after if bytes >= after => self.settles,
+            _ => 0,
+        };
+        Duration::from_secs(settles / COMMIT_RATE)
+    }
 }
 
 /// Why waiting ended.
@@ -170,8 +213,7 @@ impl Limits {
         let mut work = pin!(work);
         loop {
             let before = moved.state();
-            let grace = if before.0 >= grace.after { grace.time } else { Duration::ZERO };
-            let stall = self.patience.stall.saturating_add(grace);
+            let stall = self.patience.stall.saturating_add(grace.time(moved));
             let left = self.left();
             if left == Some(Duration::ZERO) {
                 return Err(Stop::Deadline);
@@ -315,7 +357,18 @@ mod tests {
             _ => Poll::Ready(()),
         });
         assert_eq!(watch(Box::pin(slow)), Ok(()));
-        moved.set_idle(false);
+        // Nor is what has just begun to move again.
+        let (ended, waits) = (moved.clone(), Arc::clone(&clock.0));
+        let before = waits.load(Ordering::Relaxed);
+        let late = poll_fn(move |_| match waits.load(Ordering::Relaxed) - before {
+            0 => Poll::Pending,
+            1 => {
+                ended.set_idle(false);
+                Poll::Pending
+            }
+            _ => Poll::Ready(()),
+        });
+        assert_eq!(watch(Box::pin(late)), Ok(()));
         assert!(matches!(watch(Box::pin(pending())), Err(Stop::Stalled(_))));
     }
 }

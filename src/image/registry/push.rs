@@ -114,20 +114,20 @@ impl Client {
             let (expected, found) = (descriptor.size, content.len());
             return Err(RegistryError::SizeMismatch { asked, expected, found, more: false });
         }
-        let scopes = [target.push_scope()];
-        if self.has(target, &format!("blobs/{digest}"), &scopes, &asked).await? {
+        let (tail, scopes) = (format!("blobs/{digest}"), [target.push_scope()]);
+        if self.has(target, &tail, &scopes, &asked).await? {
+            if let Some(Begun { session, .. }) = begun {
+                self.cancel_aside(session, target, &asked);
+            }
             return Ok(Pushed::Existed);
         }
         let upload = Upload::new(content, digest, progress);
-        let mut uploading = Uploading::new(self, target, &upload, (descriptor.size, digest), &asked);
-        if let Some(Begun { mut session, sent }) = begun {
-            let is_whole = sent == Some(descriptor.size);
-            if is_whole {
-                uploading.has_all();
-            }
-            if is_whole || uploading.ask(&mut session).await {
-                progress.advance(uploading.sent());
-                uploading.run(Some(session)).await?;
+        let whole = (descriptor.size, digest);
+        if let Some(begun) = begun {
+            // Once: what does not work so works in the ordinary way, or says there why not.
+            let hasty = self.hasty(1);
+            let begun = begun.go_on(Uploading::new(&hasty, target, &upload, whole, &asked)).await;
+            if begun || (!upload.is_broken() && self.has(target, &tail, &scopes, &asked).await?) {
                 return Ok(Pushed::Uploaded);
             }
         }
@@ -141,8 +141,15 @@ impl Client {
             Some(Opened::Session(session)) => Some(session),
             None => None,
         };
-        uploading.run(session).await?;
+        Uploading::new(self, target, &upload, whole, &asked).run(session).await?;
         Ok(Pushed::Uploaded)
+    }
+
+    /// Gives a session up. Nobody waits for that.
+    fn cancel_aside(&self, session: Session, target: &Target, asked: &str) {
+        let (client, target, asked) = (self.clone(), target.clone(), asked.to_owned());
+        let cancel = move || async move { session.cancel(&client, &target, &asked).await };
+        let _ = self.start(cancel); // without a thread for it, the registry drops the session by itself
     }
 
     /// The repository to mount from. One candidate is simply tried; of several, the first that has

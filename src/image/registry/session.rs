@@ -13,8 +13,8 @@ use super::error::RegistryError;
 use super::push::stored;
 use super::transport::{Body, Request, broken, lacks_method, location};
 use super::upload::Upload;
-use crate::base::Digest;
 use crate::base::units::size;
+use crate::base::{Digest, Events};
 
 /// The least bytes of a part that is not the last, as a registry wants it.
 const CHUNK_MIN_LENGTH: HeaderName = HeaderName::from_static("oci-chunk-min-length");
@@ -71,10 +71,9 @@ impl Session {
             return Err(client.refused(target, asked, response).await);
         }
         self.go_on(asked, &response)?;
-        match (has(&response), upload.grown()) {
-            (None, Some(all)) => Ok(all),
-            (Some(has), Some(all)) if has == all => Ok(all),
-            _ => Err(broken(asked, &response, "has lost bytes that it took")),
+        match (has(&response), upload.flowed()) {
+            (has, Some(all)) if has.is_none_or(|has| has == all) => Ok(all),
+            _ => Err(broken(asked, &response, "has not taken all bytes")),
         }
     }
 
@@ -156,9 +155,13 @@ impl<'a> Uploading<'a> {
         self.from = self.len;
     }
 
-    /// Bytes that the registry has.
-    pub(super) fn sent(&self) -> u64 {
-        self.from
+    /// Bytes of the whole.
+    pub(super) fn len(&self) -> u64 {
+        self.len
+    }
+
+    pub(super) fn events(&self) -> &'a Events {
+        self.client.events()
     }
 
     /// Uploads into `opened`, or a session of its own.

@@ -23,8 +23,6 @@ use crate::base::{Secret, fsio};
 const MAX_REDIRECTS: usize = 5;
 /// Long enough for a slow link's handshake, short enough to notice a host that is not there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
-/// Bytes a second that a slow registry looks at before it answers.
-const COMMIT_RATE: u64 = 4 << 20;
 /// Bundles of every public authority have about 250 kB.
 const CA_FILE_LIMIT: u64 = 4 << 20;
 /// Hosts that no proxy is asked for: what is on this machine, a proxy elsewhere cannot reach.
@@ -39,8 +37,8 @@ pub(super) struct Request<'a> {
     pub(super) url: Url,
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
     pub(super) body: Body<'a>,
-    /// How long the answer may take beyond what is waited for anyway.
-    pub(super) grace: Duration,
+    /// Bytes that the registry looks at before it answers.
+    pub(super) settles: u64,
     /// Whether the request is to the registry itself, which may ask who this client is.
     pub(super) own: bool,
 }
@@ -60,7 +58,7 @@ impl<'a> Request<'a> {
     /// A request without a body.
     pub(super) fn new(method: Method, url: Url, asked: &'a str) -> Self {
         let (headers, body) = (Vec::new(), Body::None);
-        Self { asked, method, url, headers, body, grace: Duration::ZERO, own: false }
+        Self { asked, method, url, headers, body, settles: 0, own: false }
     }
 
     /// The same with one more header; a value that is no header value is left out.
@@ -71,7 +69,7 @@ impl<'a> Request<'a> {
 
     /// The same with so many bytes that the registry looks at before it answers.
     pub(super) fn settles(self, bytes: u64) -> Self {
-        Self { grace: Duration::from_secs(bytes / COMMIT_RATE), ..self }
+        Self { settles: bytes, ..self }
     }
 
     /// The same with a body.
@@ -130,7 +128,7 @@ impl Transport {
         let own = request.own && same_origin(url, &request.url);
         let client = self.client(url.scheme() == "https", own)?;
         let moved = Moved::default();
-        let mut grace = Grace { after: 0, time: request.grace };
+        let mut grace = Grace { after: 0, settles: request.settles };
         let mut wire = client.request(request.method.clone(), url.clone());
         let mut headers: HeaderMap = request.headers.iter().cloned().collect();
         if let Some(mut value) = authorization.and_then(|text| HeaderValue::from_str(text.reveal()).ok()) {
@@ -155,9 +153,11 @@ impl Transport {
             Body::Stream(upload) => {
                 headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
                 wire = wire.body(upload.open(0, u64::MAX, &moved));
+                grace = Grace::OF_STREAM;
             }
         }
         let sent = self.limits.watch(&moved, grace, wire.headers(headers).send()).await;
+        moved.set_answered(); // or given up
         // What broke the body here is the cause; that the connection broke is its effect.
         if let (Ok(Err(_)) | Err(_), Body::Content(upload, ..) | Body::Stream(upload)) =
             (&sent, &request.body)

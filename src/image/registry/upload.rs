@@ -1,6 +1,7 @@
 //! A blob as the body of requests: read and hashed on a thread of its own, sent from a ring of
-//! buffers that go round. Memory is constant, disk and network overlap, and the last bytes leave
-//! only once the digest of all is known to be right, so that no registry gets a whole wrong blob.
+//! buffers that go round. Memory is constant, disk and network overlap, and the last bytes of what is whole leave
+//! only once the digest of all is known to be right, so that no registry gets a whole wrong blob. What is still being
+//! made has no digest yet: the registry gets that at the end, and holds the bytes against it.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -35,6 +36,8 @@ pub(super) struct Upload {
 struct Source {
     origin: Origin,
     progress: Progress,
+    /// What is sent was sent to its end.
+    flowed: Arc<AtomicBool>,
 }
 
 #[derive(Clone)]
@@ -76,15 +79,17 @@ impl Upload {
     }
 
     fn of(origin: Origin, progress: &Progress) -> Self {
-        let source = Source { origin, progress: progress.clone() };
+        let source = Source { origin, progress: progress.clone(), flowed: Arc::default() };
         Self { source, fault: Arc::default(), broken: Arc::default() }
     }
 
-    /// Bytes that there are by now, of what grows.
-    pub(super) fn grown(&self) -> Option<u64> {
+    /// Bytes of what grew, if all of them were given to a connection.
+    pub(super) fn flowed(&self) -> Option<u64> {
         match &self.source.origin {
-            Origin::Whole(_) => None,
-            Origin::Growing(_, growing) => Some(growing.grown()),
+            Origin::Growing(_, growing) if self.source.flowed.load(Ordering::Acquire) => {
+                Some(growing.grown())
+            }
+            _ => None,
         }
     }
 
@@ -99,7 +104,7 @@ impl Upload {
         let (filled, receiver) = tokio::sync::mpsc::channel(BUFFERS);
         let (source, fault, broken) =
             (self.source.clone(), Arc::clone(&self.fault), Arc::clone(&self.broken));
-        let moved = moved.clone();
+        let (moved, ended) = (moved.clone(), moved.clone());
         tokio::task::spawn_blocking(move || {
             if let Err(found) = source.send(from, to, moved, filled.clone()) {
                 *lock(&fault) = Some(found);
@@ -107,8 +112,17 @@ impl Upload {
                 let _ = filled.blocking_send(Err(Broken)); // nobody listens any more: the request is gone
             }
         });
-        reqwest::Body::wrap_stream(stream::unfold(receiver, |mut receiver| async {
-            receiver.recv().await.map(|item: Result<Bytes, Broken>| (item, receiver))
+        reqwest::Body::wrap_stream(stream::unfold(Some(receiver), move |receiver| {
+            let ended = ended.clone();
+            async move {
+                let mut receiver = receiver?;
+                match receiver.recv().await {
+                    Some(item) => Some((item, Some(receiver))),
+                    None if ended.is_whole() => None,
+                    // Where nobody said that it was all, it was not: a body without a length would look whole.
+                    None => Some((Err(Broken), None)),
+                }
+            }
         }))
     }
 
@@ -130,15 +144,20 @@ struct Broken;
 impl Source {
     fn send(&self, from: u64, to: u64, moved: Moved, filled: Filled) -> Result<(), Fault> {
         let ring = Ring::new(moved, filled, &self.progress);
-        match &self.origin {
-            Origin::Whole(whole) => whole.send(from, to, &ring),
-            Origin::Growing(file, growing) => follow(file, growing.clone(), from, to, &ring),
+        let all = match &self.origin {
+            Origin::Whole(whole) => whole.send(from, to, &ring)?,
+            Origin::Growing(file, growing) => follow(file, growing.clone(), from, to, &ring)?,
+        };
+        if all {
+            self.flowed.store(true, Ordering::Release);
+            ring.moved.set_whole();
         }
+        Ok(())
     }
 }
 
-/// Sends what is written to a file for as long as it grows.
-fn follow(file: &File, mut growing: Growing, from: u64, to: u64, ring: &Ring<'_>) -> Result<(), Fault> {
+/// Sends what is written to a file for as long as it grows; gives whether that was all.
+fn follow(file: &File, mut growing: Growing, from: u64, to: u64, ring: &Ring<'_>) -> Result<bool, Fault> {
     let runtime = tokio::runtime::Handle::current();
     let mut at = from;
     while at < to {
@@ -146,29 +165,29 @@ fn follow(file: &File, mut growing: Growing, from: u64, to: u64, ring: &Ring<'_>
         let full = runtime.block_on(growing.reaches(at.saturating_add(BUFFER as u64)));
         ring.moved.set_idle(false);
         let until = full.unwrap_or_else(|| growing.grown()).min(to);
-        let Some(mut buffer) = ring.buffer(until.saturating_sub(at)) else { return Ok(()) };
+        let Some(mut buffer) = ring.buffer(until.saturating_sub(at)) else { return Ok(false) };
         if buffer.is_empty() {
-            return Ok(()); // that was all
+            return Ok(true);
         }
         file.read_exact_at(&mut buffer, at)?;
         at += buffer.len() as u64;
         if !ring.send(buffer) {
-            return Ok(());
+            return Ok(false);
         }
     }
-    Ok(())
+    Ok(true)
 }
 
 impl Whole {
     /// Sends the bytes from `from` up to `to`. Those before are read too, unless they are hashed already: the last
-    /// bytes of the whole leave only once its digest is known to be right.
-    fn send(&self, from: u64, to: u64, ring: &Ring<'_>) -> Result<(), Fault> {
+    /// bytes of the whole leave only once its digest is known to be right. Gives whether that was all.
+    fn send(&self, from: u64, to: u64, ring: &Ring<'_>) -> Result<bool, Fault> {
         let (mut at, mut hasher) = self.hashed_up_to(from);
         let rest = self.content.slice(at, self.content.len().saturating_sub(at));
         let mut reader = rest.ok_or(io::ErrorKind::UnexpectedEof).map_err(io::Error::from)?.open()?;
         while at < to {
             let until = if at < from { from } else { to };
-            let Some(mut buffer) = ring.buffer(until - at) else { return Ok(()) };
+            let Some(mut buffer) = ring.buffer(until - at) else { return Ok(false) };
             reader.read_exact(&mut buffer)?;
             at += buffer.len() as u64;
             hasher.update(&buffer);
@@ -178,10 +197,10 @@ impl Whole {
                 ring.moved.stir(); // the registry has it
                 ring.take_back(buffer);
             } else if !ring.send(buffer) {
-                return Ok(());
+                return Ok(false);
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// A place at or before `from`, with the hash of all that is before it.
@@ -242,8 +261,11 @@ impl<'a> Ring<'a> {
         let _ = self.home.send(buffer); // `free` is in scope, so this cannot fail
     }
 
-    /// `false`, if the request is gone.
+    /// `false`, if the request is gone, or answered before its end: a server that reads on is not to have two bodies.
     fn send(&self, buffer: Vec<u8>) -> bool {
+        if self.moved.is_answered() {
+            return false;
+        }
         let bytes = buffer.len() as u64;
         let lent = Lent { buffer, home: self.home.clone(), moved: self.moved.clone() };
         let sent = self.filled.blocking_send(Ok(Bytes::from_owner(lent))).is_ok();

@@ -28,7 +28,7 @@ unset SOURCE_DATE_EPOCH
 mkdir -p "$HOME"
 "$TALOSMITH" new my-module >/dev/null 2>&1
 python3 - "$runs" "$modules" <<'P'
-"""A registry, a link that is slow in one direction, and what goes over it."""
+"""A registry behind a link that is slow in one direction."""
 
 import os
 import shutil

@@ -19,7 +19,7 @@ pub(super) fn watch(printer: &Printer) {
     let spawned = std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
         let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().build() else { return };
         let Some(code) = runtime.block_on(wait(&ready)) else { return };
-        printer.settle();
+        printer.leave();
         // First those that work for this process, since they may be told to leave something behind, too.
         let _programs = program::interrupt(code == TERMINATED);
         // Held to the end: a thread that wanted to begin a file now waits until there is none.

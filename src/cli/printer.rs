@@ -203,6 +203,15 @@ impl Printer {
         }
     }
 
+    /// The process ends now: takes off the screen what is there, and shows nothing that others still begin.
+    pub fn leave(&self) {
+        self.settle();
+        if let Some(bars) = &self.bars {
+            let _ = bars.clear(); // nowhere is left to complain
+            bars.set_draw_target(ProgressDrawTarget::hidden());
+        }
+    }
+
     fn running(&self) -> MutexGuard<'_, HashMap<u64, Running>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -7,7 +7,7 @@
 //! any number of runners may write at once.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::error::Error;
 use super::run::Context;
@@ -31,6 +31,8 @@ pub struct RemoteCache {
     to: Vec<RegistryReference>,
     /// Blobs that are there and not here: where.
     places: Mutex<BTreeMap<Digest, RegistryReference>>,
+    /// Why what a cache had named could not be had: nothing is looked for any more.
+    failure: OnceLock<String>,
     /// Caches in `from` that could not be spoken to.
     silent: Mutex<HashSet<RegistryReference>>,
     /// Steps of this run, by their keys.
@@ -76,11 +78,19 @@ impl RemoteCache {
 
     /// Whether a blob can be had.
     pub(super) fn has(&self, blob: &Descriptor) -> bool {
-        lock(&self.places).contains_key(&blob.digest)
+        self.failure().is_none() && lock(&self.places).contains_key(&blob.digest)
+    }
+
+    /// Why what a cache has named could not be had of it, if it came to that.
+    pub(super) fn failure(&self) -> Option<&str> {
+        self.failure.get().map(String::as_str)
     }
 
     /// What a step gave elsewhere. A cache that cannot be asked has nothing: that is told, and stops nobody.
     pub(super) fn find(&self, context: &Context, key: &Digest) -> Option<Outputs> {
+        if self.failure().is_some() {
+            return None;
+        }
         for repository in &self.from {
             if lock(&self.silent).contains(repository) {
                 continue;
@@ -133,8 +143,17 @@ impl RemoteCache {
         Ok(Some(outputs))
     }
 
-    /// Fetches a blob into the store. Its digest is checked on the way.
+    /// Fetches a blob into the store. Its digest is checked on the way. Where that fails, nobody is to count on what
+    /// the caches said: see [`RemoteCache::failure`].
     pub(super) fn fetch(&self, context: &Context, blob: &Descriptor) -> Result<(), Error> {
+        let fetched = self.try_fetch(context, blob);
+        if let Err(error) = &fetched {
+            let _ = self.failure.set(chain(error).to_string()); // the first is told
+        }
+        fetched
+    }
+
+    fn try_fetch(&self, context: &Context, blob: &Descriptor) -> Result<(), Error> {
         let place = lock(&self.places).get(&blob.digest).cloned();
         let place = place.ok_or_else(|| Error::Internal(format!("blob {} is in no cache", blob.digest)))?;
         let _turn = context.client.turn(&place, &blob.digest);

@@ -99,8 +99,21 @@ pub enum ItemKind {
     Installer,
 }
 
-/// Makes everything that `loaded` asks for and writes it.
+/// Makes everything that `loaded` asks for and writes it. A cache elsewhere that has not what it promised costs time:
+/// what was not made yet is made without it.
 pub fn build(loaded: &Loaded, context: &Context, options: &Options<'_>) -> Result<Built, Error> {
+    let made = build_with(loaded, context, options);
+    let failure = context.remote.as_ref().and_then(|remote| remote.failure());
+    match (made, failure) {
+        (Err(_), Some(why)) => {
+            context.events.warn(format!("{why}; the build goes on without its cache"), None);
+            build_with(loaded, context, options)
+        }
+        (made, _) => made,
+    }
+}
+
+fn build_with(loaded: &Loaded, context: &Context, options: &Options<'_>) -> Result<Built, Error> {
     let folder = context.store.temp_folder()?;
     let declared = Declared { spec: &loaded.spec, options, folder: folder.path() };
     let mut built = Built::default();

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::args::{Global, Progress, When};
 use super::failure::Failure;
+use super::screen::Screen;
 use super::timings::Collector;
 use crate::base::{Event, Events, printable};
 use crate::check::{Finding, Report, Severity};
@@ -72,7 +73,7 @@ impl Printer {
             verbose: global.verbose,
             lines,
             color,
-            bars: bars.then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr())),
+            bars: bars.then(|| MultiProgress::with_draw_target(screen())),
             running: Arc::default(),
         };
         printer.watch();
@@ -364,6 +365,11 @@ fn line(event: &Event) -> Value {
         Event::Warning { text, hint } => json!({ "event": "warning", "text": text, "hint": hint }),
         Event::Detail(text) => json!({ "event": "detail", "text": text }),
     }
+}
+
+/// Bars, as often as eyes want them.
+fn screen() -> ProgressDrawTarget {
+    ProgressDrawTarget::term_like_with_hz(Box::new(Screen::default()), 20)
 }
 
 const RED: &str = "1;31";

@@ -7,6 +7,8 @@ use futures_util::future::{Either, select};
 use super::printer::Printer;
 use crate::base::{fsio, program};
 
+/// What a shell shows for a process that SIGINT ended, as by Ctrl-C.
+const INTERRUPTED: i32 = 130;
 /// What a shell shows for a process that SIGTERM ended.
 const TERMINATED: i32 = 143;
 
@@ -19,7 +21,7 @@ pub(super) fn watch(printer: &Printer) {
     let spawned = std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
         let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().build() else { return };
         let Some(code) = runtime.block_on(wait(&ready)) else { return };
-        printer.leave();
+        printer.leave(code == INTERRUPTED);
         // First those that work for this process, since they may be told to leave something behind, too.
         let _programs = program::interrupt(code == TERMINATED);
         // Held to the end: a thread that wanted to begin a file now waits until there is none.
@@ -38,7 +40,7 @@ async fn wait(ready: &SyncSender<()>) -> Option<i32> {
     let mut terminate = signal(SignalKind::terminate()).ok()?;
     let _ = ready.send(()); // whoever started this waits for it
     match select(Box::pin(interrupt.recv()), Box::pin(terminate.recv())).await {
-        Either::Left((Some(()), _)) => Some(130),
+        Either::Left((Some(()), _)) => Some(INTERRUPTED),
         Either::Right((Some(()), _)) => Some(TERMINATED),
         Either::Left((None, _)) | Either::Right((None, _)) => None,
     }

@@ -6,7 +6,7 @@
 //! | [`args`] | the words, as clap reads them |
 //! | [`options`] | the words resolved against environment and defaults |
 //! | [`timings`] | where the time went |
-//! | [`printer`], `screen` | results, events, errors: text, bars or JSON; where bars are drawn |
+//! | [`printer`] | results, events, errors: text, bars or JSON |
 //! | [`failure`] | library errors as exit codes and hints |
 //! | `commands` | one file a command |
 
@@ -16,7 +16,6 @@ pub mod failure;
 mod interrupt;
 pub mod options;
 pub mod printer;
-mod screen;
 pub mod timings;
 
 use std::ffi::OsString;

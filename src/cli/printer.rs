@@ -10,11 +10,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use rustix::termios::{LocalModes, tcgetattr};
 use serde_json::{Value, json};
 
 use super::args::{Global, Progress, When};
 use super::failure::Failure;
-use super::screen::Screen;
 use super::timings::Collector;
 use crate::base::{Event, Events, printable};
 use crate::check::{Finding, Report, Severity};
@@ -73,7 +73,7 @@ impl Printer {
             verbose: global.verbose,
             lines,
             color,
-            bars: bars.then(|| MultiProgress::with_draw_target(screen())),
+            bars: bars.then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr())),
             running: Arc::default(),
         };
         printer.watch();
@@ -204,8 +204,13 @@ impl Printer {
         }
     }
 
-    /// The process ends now: takes off the screen what is there, and shows nothing that others still begin.
-    pub fn leave(&self) {
+    /// The process ends now: takes off the screen what is there, and shows nothing that others still begin. With
+    /// `by_key` it was the terminal's key that ended it.
+    pub fn leave(&self, by_key: bool) {
+        if by_key && echoes_keys() && self.running().values().any(|step| step.bar.is_some()) {
+            // Lines of bars are full, so that the `^C` behind the last has begun one that the bars know nothing of.
+            let _ = io::stderr().write_all(b"\r\x1b[2K\x1b[A"); // nowhere is left to complain
+        }
         self.settle();
         if let Some(bars) = &self.bars {
             let _ = bars.clear(); // nowhere is left to complain
@@ -350,6 +355,12 @@ impl Running {
     }
 }
 
+/// Whether the terminal shows keys that do something as `^C` (termios(3), `ECHOCTL`).
+fn echoes_keys() -> bool {
+    let both = LocalModes::ECHO | LocalModes::ECHOCTL;
+    tcgetattr(io::stderr()).is_ok_and(|terminal| terminal.local_modes.contains(both))
+}
+
 /// An event as a line of JSON.
 fn line(event: &Event) -> Value {
     match event {
@@ -365,11 +376,6 @@ fn line(event: &Event) -> Value {
         Event::Warning { text, hint } => json!({ "event": "warning", "text": text, "hint": hint }),
         Event::Detail(text) => json!({ "event": "detail", "text": text }),
     }
-}
-
-/// Bars, as often as eyes want them.
-fn screen() -> ProgressDrawTarget {
-    ProgressDrawTarget::term_like_with_hz(Box::new(Screen::default()), 20)
 }
 
 const RED: &str = "1;31";

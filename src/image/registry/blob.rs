@@ -99,24 +99,19 @@ impl<'a> Pull<'a> {
     async fn go_on(&mut self, into: &mut dyn Sink) -> Result<(), RegistryError> {
         let (target, size) = (self.target, self.descriptor.size);
         let url = target.url(&format!("blobs/{}", self.descriptor.digest));
-        let mut request = Request::new(Method::GET, url, self.asked);
-        let part = self.got > 0 && self.ranges;
-        if part {
-            request = request.header(RANGE, &format!("bytes={}-", self.got));
-        }
+        let wanted = Some(self.got).filter(|got| *got > 0 && self.ranges);
+        let request = rest(Request::new(Method::GET, url, self.asked), wanted);
         let response = self.client.request(target, &[target.pull_scope()], &request).await?;
-        let from = match response.status() {
-            StatusCode::OK => 0,
-            StatusCode::PARTIAL_CONTENT if part && begins(&response) == Some(self.got) => self.got,
-            // A registry that answers with another part, or says that there is none, is asked for all.
-            StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE if part => {
+        let from = match Part::of(&response, wanted) {
+            Part::From(from) => from,
+            Part::Another => {
                 self.ranges = false;
                 return Box::pin(self.go_on(into)).await;
             }
-            StatusCode::PARTIAL_CONTENT => {
+            Part::None if response.status() == StatusCode::PARTIAL_CONTENT => {
                 return Err(broken(self.asked, &response, "sends a part, and was asked for all"));
             }
-            _ => return Err(self.client.refused(target, self.asked, response).await),
+            Part::None => return Err(self.client.refused(target, self.asked, response).await),
         };
         // A part may be shorter than what was asked for; then the next one is asked for.
         let fits = |end: u64| if from > 0 { end <= size } else { end == size };
@@ -153,12 +148,11 @@ impl<'a> Pull<'a> {
                 Err(error) => return Err(RegistryError::of_transport(self.asked, host, error)),
             };
             moved.add(chunk.len());
-            let known = self.got.saturating_sub(at).min(chunk.len() as u64);
+            let new = unseen(&chunk, at, self.got);
             at += chunk.len() as u64;
             if at > self.descriptor.size {
                 return Err(self.mismatch(at, true));
             }
-            let new = chunk.get(known as usize..).unwrap_or_default(); // at most the chunk's length
             self.hasher.update(new);
             into.write_all(new).map_err(|source| self.local(source))?;
             self.got += new.len() as u64;
@@ -168,8 +162,47 @@ impl<'a> Pull<'a> {
     }
 }
 
+/// A request for the bytes from `wanted` on, if not for all.
+pub(super) fn rest(request: Request<'_>, wanted: Option<u64>) -> Request<'_> {
+    match wanted {
+        Some(from) => request.header(RANGE, &format!("bytes={from}-")),
+        None => request,
+    }
+}
+
+/// What an answer to [`rest`] holds.
+pub(super) enum Part {
+    /// Bytes from this one on, not behind what is wanted.
+    From(u64),
+    /// Another part, or none: all is to be asked for.
+    Another,
+    /// No bytes that were asked for.
+    None,
+}
+
+impl Part {
+    pub(super) fn of(response: &Response, wanted: Option<u64>) -> Self {
+        match response.status() {
+            StatusCode::OK => Self::From(0),
+            StatusCode::PARTIAL_CONTENT => match wanted {
+                Some(from) if begins(response) == Some(from) => Self::From(from),
+                Some(_) => Self::Another,
+                None => Self::None,
+            },
+            StatusCode::RANGE_NOT_SATISFIABLE if wanted.is_some() => Self::Another,
+            _ => Self::None,
+        }
+    }
+}
+
+/// What of a chunk is new, whose first byte is that at `at`, to who has `got` bytes.
+pub(super) fn unseen(chunk: &[u8], at: u64, got: u64) -> &[u8] {
+    let known = got.saturating_sub(at).min(chunk.len() as u64);
+    chunk.get(known as usize..).unwrap_or_default() // at most the chunk's length
+}
+
 /// Where the part begins that a response says that it is.
-pub(super) fn begins(response: &Response) -> Option<u64> {
+fn begins(response: &Response) -> Option<u64> {
     let text = response.headers().get(CONTENT_RANGE)?.to_str().ok()?;
     text.trim().strip_prefix("bytes ")?.split('-').next()?.trim().parse().ok()
 }

@@ -2,10 +2,10 @@
 
 use std::io::Write;
 
-use reqwest::header::{ETAG, HeaderValue, LAST_MODIFIED, RANGE};
-use reqwest::{Method, Response, StatusCode, Url};
+use reqwest::header::{ETAG, HeaderValue, LAST_MODIFIED};
+use reqwest::{Method, Response, Url};
 
-use super::blob::begins;
+use super::blob::{Part, rest, unseen};
 use super::client::Client;
 use super::error::RegistryError;
 use super::patience::{Grace, Moved};
@@ -71,20 +71,16 @@ impl Download<'_> {
     /// Asks for what is missing, and takes it.
     async fn go_on(&mut self, into: &mut dyn Write) -> Result<(), RegistryError> {
         let (asked, transport) = (self.asked, self.client.transport());
-        let mut request = Request::new(Method::GET, self.url.clone(), asked);
-        let part = self.got > 0 && self.ranges;
-        if part {
-            request = request.header(RANGE, &format!("bytes={}-", self.got));
-        }
+        let wanted = Some(self.got).filter(|got| *got > 0 && self.ranges);
+        let request = rest(Request::new(Method::GET, self.url.clone(), asked), wanted);
         let response = transport.send(&request, None).await?;
-        let from = match response.status() {
-            StatusCode::OK => 0,
-            StatusCode::PARTIAL_CONTENT if part && begins(&response) == Some(self.got) => self.got,
-            StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE if part => {
+        let from = match Part::of(&response, wanted) {
+            Part::From(from) => from,
+            Part::Another => {
                 self.ranges = false;
                 return Box::pin(self.go_on(into)).await;
             }
-            _ => return Err(transport.refusal(asked, response, false).await),
+            Part::None => return Err(transport.refusal(asked, response, false).await),
         };
         let host = host_of(response.url());
         let validator = [ETAG, LAST_MODIFIED].iter().find_map(|name| response.headers().get(name)).cloned();
@@ -115,13 +111,12 @@ impl Download<'_> {
                 chunk.map_err(|error| RegistryError::of_transport(self.asked, host.clone(), error))?;
             let Some(chunk) = chunk else { break };
             moved.add(chunk.len());
-            let known = self.got.saturating_sub(at).min(chunk.len() as u64);
+            let new = unseen(&chunk, at, self.got);
             at += chunk.len() as u64;
             if at > self.limit {
                 let (asked, why) = (self.asked.to_owned(), format!("sends more than {} bytes", self.limit));
                 return Err(RegistryError::Protocol { asked, host, why });
             }
-            let new = chunk.get(known as usize..).unwrap_or_default(); // at most the chunk's length
             into.write_all(new)
                 .map_err(|source| RegistryError::Local { asked: self.asked.to_owned(), source })?;
             self.got += new.len() as u64;

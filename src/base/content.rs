@@ -5,9 +5,10 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::digest::{Digest, Hasher};
+use super::locked;
 
 /// Bytes that are hashed at a time: enough that the reading costs nothing beside the hashing.
 const HASH_BUFFER: usize = 256 << 10;
@@ -236,7 +237,7 @@ enum Handle {
 
 /// The file at `path`, opened anew or kept from the last readings.
 fn kept_open(files: &Mutex<VecDeque<(Arc<Path>, Arc<File>)>>, path: &Arc<Path>) -> io::Result<Arc<File>> {
-    let mut files = files.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut files = locked(files);
     if let Some((_, file)) = files.iter().find(|(known, _)| known == path) {
         return Ok(Arc::clone(file));
     }

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use tempfile::{NamedTempFile, TempDir};
 
 use super::content::Content;
+use super::locked;
 
 /// A file system operation failed.
 #[derive(Debug, thiserror::Error)]
@@ -65,7 +66,7 @@ enum Below {
 }
 
 fn unfinished() -> MutexGuard<'static, BTreeMap<PathBuf, Below>> {
-    UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner)
+    locked(&UNFINISHED)
 }
 
 /// Removes everything that is not finished. For a process that is about to end by a signal, where no

@@ -14,10 +14,12 @@ use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, mpsc};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
+
+use super::locked;
 
 /// How long a program may take, and how many bytes of its answer are read.
 #[derive(Debug, Clone, Copy)]
@@ -142,7 +144,7 @@ type Running = Arc<Mutex<Child>>;
 static RUNNING: Mutex<BTreeMap<u64, Running>> = Mutex::new(BTreeMap::new());
 
 fn running() -> MutexGuard<'static, BTreeMap<u64, Running>> {
-    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
+    locked(&RUNNING)
 }
 
 /// Ends every program that runs: by SIGINT or SIGTERM, whichever came, and where that does not help by SIGKILL.
@@ -163,7 +165,7 @@ pub fn interrupt(terminate: bool) -> impl Sized {
 
 /// Sends a signal to a program and all that it has started, unless it has ended.
 fn send(child: &Running, signal: Signal) {
-    let mut child = child.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut child = locked(child);
     if let Ok(None) = child.try_wait() {
         let _ = kill_process_group(Pid::from_child(&child), signal); // it may be ending
     }
@@ -181,7 +183,7 @@ fn wait_until(child: &Running, deadline: Instant) {
 }
 
 fn try_wait(child: &Running) -> io::Result<Option<ExitStatus>> {
-    child.lock().unwrap_or_else(PoisonError::into_inner).try_wait()
+    locked(child).try_wait()
 }
 
 /// A program that could not be run to its end, or whose output could not be read.

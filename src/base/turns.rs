@@ -4,6 +4,8 @@ use std::collections::HashSet;
 use std::hash::Hash;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+use super::locked;
+
 /// What is under way, by whatever tells one thing from another. Cheap to clone; clones share it.
 #[derive(Debug)]
 pub struct Turns<K>(Arc<Inner<K>>);
@@ -40,7 +42,7 @@ impl<K: Eq + Hash + Clone> Turns<K> {
 
 impl<K> Turns<K> {
     fn lock(&self) -> MutexGuard<'_, HashSet<K>> {
-        self.0.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.0.under_way)
     }
 }
 

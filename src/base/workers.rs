@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use super::locked;
+
 /// Does `work` for every item, up to `jobs` at a time, on threads of their own: for work that waits
 /// (transfers), which must not take the pool's threads from work that computes. After an error no new
 /// item is begun; the first error is given.
@@ -17,7 +19,7 @@ pub fn each<T: Sync, E: Send>(
         while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
             if let Err(problem) = work(item) {
                 next.store(items.len(), Ordering::Relaxed);
-                error.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(problem);
+                locked(&error).get_or_insert(problem);
             }
         }
     };

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::args::{Global, Progress, When};
 use super::failure::Failure;
 use super::timings::Collector;
-use crate::base::{Event, Events, printable};
+use crate::base::{Event, Events, locked, printable};
 use crate::check::{Finding, Report, Severity};
 
 /// The version of the JSON that is printed; it changes when a key goes away or changes its meaning.
@@ -89,7 +89,7 @@ impl Printer {
         }
         let ticks = move || {
             while let Some(running) = running.upgrade() {
-                for step in running.lock().unwrap_or_else(PoisonError::into_inner).values_mut() {
+                for step in locked(&running).values_mut() {
                     step.tick(bars.as_ref());
                 }
                 drop(running);
@@ -219,7 +219,7 @@ impl Printer {
     }
 
     fn running(&self) -> MutexGuard<'_, HashMap<u64, Running>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.running)
     }
 
     fn event(&self, event: Event) {

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, ThreadId};
 use std::time::Instant;
 
 use super::failure::Failure;
-use crate::base::{Event, chain, fsio};
+use crate::base::{Event, chain, fsio, locked};
 use crate::plan::bench::proc;
 use crate::plan::outputs;
 use crate::plan::timings::{Bar, Timings};
@@ -47,7 +47,7 @@ impl Collector {
     /// Takes an event, on the thread on which it happened.
     pub fn event(&self, event: &Event) {
         let now = self.began.elapsed().as_secs_f64();
-        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut heard = locked(&self.heard);
         match event {
             Event::Started { id, step, subject, .. } => {
                 let bar = heard.bar(step, subject, now);
@@ -93,7 +93,7 @@ impl Collector {
     pub fn timings(&self) -> Timings {
         let read = |name: &str| std::fs::read_to_string(format!("/proc/self/{name}")).unwrap_or_default();
         let (user, system) = proc::own(&read("stat"));
-        let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let heard = locked(&self.heard);
         Timings {
             title: self.title.clone(),
             seconds: self.began.elapsed().as_secs_f64(),

@@ -4,14 +4,14 @@
 //! all of them. Nothing here is synced: a row and the block that it names carry checks of their own, and
 //! what does not pass them is not there. So a crash, a cut or a flipped bit costs one compression.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use crate::base::{BlockCache, Digest};
+use crate::base::{BlockCache, Digest, Turns, locked};
 
 /// Key, first bytes of the block's SHA-256, offset, length, CRC of all that.
 const ROW: usize = 64;
@@ -37,9 +37,8 @@ pub(super) struct Blocks {
     places: RwLock<HashMap<Key, Place>>,
     packs: RwLock<HashMap<usize, Arc<File>>>,
     writer: Mutex<Writer>,
-    /// Blocks that are being made, and word that one of them is done.
-    making: Mutex<HashSet<Key>>,
-    made: Condvar,
+    /// Blocks that are being made.
+    turns: Turns<Key>,
 }
 
 /// The pack that this process adds to.
@@ -64,8 +63,7 @@ impl Blocks {
             places: RwLock::default(),
             packs: RwLock::default(),
             writer: Mutex::new(Writer::Idle),
-            making: Mutex::default(),
-            made: Condvar::new(),
+            turns: Turns::default(),
         };
         for number in 0..PACKS {
             let Ok(rows) = fs::read(blocks.path(number, "index")) else { break };
@@ -82,7 +80,7 @@ impl Blocks {
     }
 
     fn writer(&self) -> MutexGuard<'_, Writer> {
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.writer)
     }
 
     /// The first pack that no other process adds to.
@@ -126,36 +124,17 @@ impl Blocks {
     }
 }
 
-/// Whoever makes a block has others wait for it until this goes.
-struct Making<'a> {
-    blocks: &'a Blocks,
-    key: Key,
-}
-
-impl Drop for Making<'_> {
-    fn drop(&mut self) {
-        self.blocks.making.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
-        self.blocks.made.notify_all();
-    }
-}
-
 impl BlockCache for Blocks {
     fn once(&self, key: &Digest, make: &mut dyn FnMut() -> io::Result<Vec<u8>>) -> io::Result<Vec<u8>> {
         let Some(own) = short(key) else { return make() };
         if let Some(block) = self.get(key) {
             return Ok(block);
         }
-        let mut making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
-        while making.contains(&own) {
-            making = self.made.wait(making).unwrap_or_else(PoisonError::into_inner);
-        }
+        let _turn = self.turns.take(own);
         // It may be there by now, or its maker may have failed.
         if let Some(block) = self.get(key) {
             return Ok(block);
         }
-        making.insert(own);
-        drop(making);
-        let _making = Making { blocks: self, key: own };
         let block = make()?;
         self.put(key, &block);
         Ok(block)

@@ -2,7 +2,7 @@
 //! which a site keeps copies. And what was found out on the way: what a lock is written of.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +11,7 @@ use super::document::Source as _;
 use super::layout::Layout;
 use super::platform::Platform;
 use super::reference::{Reference, RegistryReference};
-use crate::base::{Content, Digest};
+use crate::base::{Content, Digest, locked};
 
 /// What a reference means.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,7 +103,7 @@ impl Pins {
     pub(super) fn in_bundle(&self, blob: &Descriptor) -> Result<Option<Content>, Digest> {
         let found = self.0.bundles.iter().find_map(|bundle| bundle.blob(blob).ok());
         let Some(content) = found else { return Ok(None) };
-        if self.0.verified.lock().unwrap_or_else(PoisonError::into_inner).contains(&blob.digest) {
+        if locked(&self.0.verified).contains(&blob.digest) {
             return Ok(Some(content));
         }
         let mut hasher = blob.digest.hasher();
@@ -116,7 +116,7 @@ impl Pins {
         if found != blob.digest {
             return Err(found);
         }
-        self.0.verified.lock().unwrap_or_else(PoisonError::into_inner).insert(blob.digest);
+        locked(&self.0.verified).insert(blob.digest);
         Ok(Some(content))
     }
 
@@ -143,7 +143,7 @@ impl Pins {
 
     /// Notes what a reference was found to mean.
     pub(super) fn saw(&self, reference: &Reference, root: &Descriptor, platforms: &[Platform]) {
-        let mut seen = self.0.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = locked(&self.0.seen);
         match reference {
             Reference::Registry(name) => {
                 let platforms = platforms.iter().map(ToString::to_string).collect();
@@ -163,18 +163,18 @@ impl Pins {
 
     /// Notes a file of a package.
     pub fn saw_source(&self, url: &str, digest: Digest, size: u64) {
-        let mut seen = self.0.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = locked(&self.0.seen);
         seen.sources.insert(url.to_owned(), PinnedSource { url: url.to_owned(), digest, size });
     }
 
     /// Notes files of this machine.
     pub fn saw_files(&self, files: impl Iterator<Item = (String, Digest)>) {
-        self.0.seen.lock().unwrap_or_else(PoisonError::into_inner).files.extend(files);
+        locked(&self.0.seen).files.extend(files);
     }
 
     /// What was found out so far.
     pub fn seen(&self) -> Seen {
-        self.0.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        locked(&self.0.seen).clone()
     }
 }
 

@@ -13,7 +13,7 @@ use super::error::{Error, Problem};
 use super::run::Context;
 use super::step::Outputs;
 use crate::base::fsio::{self, At as _};
-use crate::base::{Content, Digest};
+use crate::base::{Content, Digest, locked};
 use crate::image::store::blob_path;
 
 /// A record of a step names a few blobs; a larger file is none.
@@ -207,7 +207,7 @@ pub fn verify(context: &Context) -> Result<Verified, Error> {
         if found.transpose()? != expected || expected.is_none() {
             fs::remove_file(&file.path).at("remove", &file.path)?;
             let name = expected.map_or_else(|| file.path.display().to_string(), |digest| digest.to_string());
-            damaged.lock().unwrap_or_else(PoisonError::into_inner).push(name);
+            locked(&damaged).push(name);
         }
         activity.advance(file.size);
         Ok(())

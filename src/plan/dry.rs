@@ -4,12 +4,12 @@
 //! from then is the reason.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use serde::{Deserialize, Serialize};
 
 use crate::base::units::count;
-use crate::base::{Digest, json};
+use crate::base::{Digest, json, locked};
 use crate::image::Store;
 
 /// Changed files that are named; the others are counted.
@@ -53,7 +53,7 @@ impl DryRun {
     /// Notes a step.
     pub fn note(&self, step: &str, subject: &str, fate: Fate) {
         let planned = Planned { step: step.to_owned(), subject: subject.to_owned(), fate };
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = locked(&self.0);
         // What two parts need alike is one step.
         if !all.contains(&planned) {
             all.push(planned);
@@ -62,7 +62,7 @@ impl DryRun {
 
     /// Everything that was noted, in its order.
     pub fn planned(&self) -> Vec<Planned> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        locked(&self.0).clone()
     }
 }
 

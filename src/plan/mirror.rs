@@ -14,9 +14,9 @@ use serde::Serialize;
 use super::copy::{whole, write};
 use super::error::{Error, Problem};
 use super::run::Context;
-use crate::base::Digest;
 use crate::base::pattern::Pattern;
 use crate::base::workers::each;
+use crate::base::{Digest, locked};
 use crate::image::document::select;
 use crate::image::{Media, MediaError, Platform, Reference, RegistryReference};
 
@@ -133,7 +133,7 @@ pub fn mirror(
     let numbers: Vec<usize> = (0..tags.len()).collect();
     each(run.at_once(), &numbers, |number| -> Result<(), Error> {
         let claim = run.tried(tags[*number], || run.claim(tags[*number]));
-        claims.lock().unwrap_or_else(PoisonError::into_inner).extend(claim.map(|claim| (*number, claim)));
+        locked(&claims).extend(claim.map(|claim| (*number, claim)));
         Ok(())
     })?;
     let mut claims = claims.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -190,7 +190,7 @@ impl Run<'_> {
 
     fn note(&self, tag: &str, digest: Option<Digest>, fate: Fate) {
         let one = mirrored(self.spec, tag, digest, fate);
-        self.done.lock().unwrap_or_else(PoisonError::into_inner).push(one);
+        locked(&self.done).push(one);
     }
 
     /// Does something for a tag; an error becomes its fate.

@@ -7,13 +7,13 @@
 //! any number of runners may write at once.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock};
 
 use super::error::Error;
 use super::run::Context;
 use super::step::Outputs;
 use crate::base::workers::each;
-use crate::base::{Digest, chain, json as encoded};
+use crate::base::{Digest, chain, json as encoded, locked};
 use crate::image::registry::{Client, Progress, RegistryError};
 use crate::image::{Descriptor, Document, Manifest, MediaError, RegistryReference, media_type};
 
@@ -68,17 +68,17 @@ impl RemoteCache {
 
     /// What went over the wire so far.
     pub fn traffic(&self) -> Traffic {
-        *lock(&self.traffic)
+        *locked(&self.traffic)
     }
 
     /// Notes a step that this run needed.
     pub(super) fn used(&self, key: Digest, outputs: &Outputs) {
-        lock(&self.used).insert(key, outputs.clone());
+        locked(&self.used).insert(key, outputs.clone());
     }
 
     /// Whether a blob can be had.
     pub(super) fn has(&self, blob: &Descriptor) -> bool {
-        self.failure().is_none() && lock(&self.places).contains_key(&blob.digest)
+        self.failure().is_none() && locked(&self.places).contains_key(&blob.digest)
     }
 
     /// Why what a cache has named could not be had of it, if it came to that.
@@ -92,17 +92,17 @@ impl RemoteCache {
             return None;
         }
         for repository in &self.from {
-            if lock(&self.silent).contains(repository) {
+            if locked(&self.silent).contains(repository) {
                 continue;
             }
             match self.find_in(&context.client.hasty(TRIES), repository, key) {
                 Ok(Some(outputs)) => {
-                    lock(&self.traffic).steps_found += 1;
+                    locked(&self.traffic).steps_found += 1;
                     return Some(outputs);
                 }
                 Ok(None) => {}
                 Err(error) if error.is_unreachable() => {
-                    if lock(&self.silent).insert(repository.clone()) {
+                    if locked(&self.silent).insert(repository.clone()) {
                         let text = format!("cache `{repository}` is not asked any more: {}", chain(&error));
                         context.events.warn(text, None);
                     }
@@ -136,7 +136,7 @@ impl RemoteCache {
         if !outputs.blobs.values().all(there) {
             return Ok(None);
         }
-        let mut places = lock(&self.places);
+        let mut places = locked(&self.places);
         for blob in outputs.blobs.values() {
             places.entry(blob.digest).or_insert_with(|| repository.clone());
         }
@@ -154,7 +154,7 @@ impl RemoteCache {
     }
 
     fn try_fetch(&self, context: &Context, blob: &Descriptor) -> Result<(), Error> {
-        let place = lock(&self.places).get(&blob.digest).cloned();
+        let place = locked(&self.places).get(&blob.digest).cloned();
         let place = place.ok_or_else(|| Error::Internal(format!("blob {} is in no cache", blob.digest)))?;
         let _turn = context.client.turn(&place, &blob.digest);
         if context.store.blob(&blob.digest, blob.size).is_some() {
@@ -168,7 +168,7 @@ impl RemoteCache {
             .pull_blob(&place, blob, draft.file(), &progress)
             .map_err(|error| Error::from(MediaError::from(error)))?;
         context.store.adopt(draft, &blob.digest)?;
-        lock(&self.traffic).fetched += blob.size;
+        locked(&self.traffic).fetched += blob.size;
         activity.finish("");
         Ok(())
     }
@@ -176,7 +176,7 @@ impl RemoteCache {
     /// Sends the steps of this run that are not there yet.
     pub fn send(&self, context: &Context) -> Result<(), Error> {
         let steps: Vec<(Digest, Outputs)> =
-            lock(&self.used).iter().map(|(key, outputs)| (*key, outputs.clone())).collect();
+            locked(&self.used).iter().map(|(key, outputs)| (*key, outputs.clone())).collect();
         for repository in &self.to {
             let activity = context.events.begin("cache", repository.to_string(), None);
             let send = |(key, outputs): &(Digest, Outputs)| self.send_one(context, repository, key, outputs);
@@ -214,17 +214,13 @@ impl RemoteCache {
             if !client.has_blob(repository, blob).map_err(failed)? {
                 let content = context.blob(blob)?;
                 client.push_blob(repository, blob, &content, &[], &Progress::default()).map_err(failed)?;
-                lock(&self.traffic).sent += blob.size;
+                locked(&self.traffic).sent += blob.size;
             }
             layers.push(Descriptor::new("application/octet-stream", blob.digest, blob.size));
         }
         let manifest = Document::artifact(STEP_TYPE, &config, &layers);
         client.push_manifest(&place, media_type::OCI_MANIFEST, &manifest.bytes).map_err(failed)?;
-        lock(&self.traffic).steps_sent += 1;
+        locked(&self.traffic).steps_sent += 1;
         Ok(())
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,13 +1,13 @@
 //! The engine: runs the steps of a plan, each as soon as its inputs are there, several at once.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 
 use super::dry::{DryRun, Fate, History};
 use super::error::Error;
 use super::remote_cache::RemoteCache;
 use super::stat_cache::StatCache;
 use super::step::{Outputs, Step, StepId};
-use crate::base::{Content, Digest, Event, Events, Turns, Workers, json};
+use crate::base::{Content, Digest, Event, Events, Turns, Workers, json, locked};
 use crate::image::registry::Client;
 use crate::image::{Descriptor, Pins, RegistryReference, Store};
 
@@ -145,7 +145,7 @@ impl<'p> Plan<'p> {
 
     /// One thread's life: take a step that is ready, run it, again.
     fn work(&self, context: &Context, state: &Mutex<State>, changed: &Condvar) {
-        let mut guard = lock(state);
+        let mut guard = locked(state);
         loop {
             if guard.error.is_some() || guard.started.iter().all(|started| *started) {
                 return;
@@ -175,9 +175,9 @@ impl<'p> Plan<'p> {
             drop(guard);
             let names: Vec<&'static str> =
                 step.needs.iter().filter_map(|need| Some(self.steps.get(need.0)?.name)).collect();
-            let is_over = || lock(state).error.is_some();
+            let is_over = || locked(state).error.is_some();
             let result = run_step(step, context, &names, &inputs.iter().collect::<Vec<_>>(), &is_over);
-            guard = lock(state);
+            guard = locked(state);
             match result {
                 Ok(outputs) => guard.outputs[index] = Some(Some(outputs)),
                 Err(Error::NotRun) if context.dry.is_some() => guard.outputs[index] = Some(None),
@@ -186,10 +186,6 @@ impl<'p> Plan<'p> {
             changed.notify_all();
         }
     }
-}
-
-fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn run_step(

@@ -9,10 +9,10 @@ use std::fs::Metadata;
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock};
 
 use crate::base::fsio::{self, At as _, Draft, FileError};
-use crate::base::{Content, Digest};
+use crate::base::{Content, Digest, locked};
 
 /// Nanoseconds within which a modification may hide behind another.
 const RACY: i128 = 2_000_000_000;
@@ -92,7 +92,7 @@ impl StatCache {
         }
         let digest = content.digest_with(progress).at("read", path)?;
         if stamp == Stamp::of(&std::fs::metadata(path).at("read", path)?) {
-            let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut fresh = locked(&self.fresh);
             fresh.files.insert(absolute, (stamp, digest));
             return Ok((digest, content));
         }
@@ -114,7 +114,7 @@ impl StatCache {
 
     /// Writes what was learnt.
     pub fn save(&self) -> Result<(), FileError> {
-        let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut fresh = locked(&self.fresh);
         if fresh.files.len() == fresh.written {
             return Ok(());
         }

@@ -11,7 +11,7 @@ use super::step::{Outputs, Step};
 use super::tree_input::TreeInput;
 use crate::archive::tree::Tree;
 use crate::base::fsio::At as _;
-use crate::base::{Activity, Content};
+use crate::base::{Activity, Content, locked};
 use crate::image::config::ConfigFile;
 use crate::image::document::select;
 use crate::image::{Document, Manifest, Media, Platform, Reference};
@@ -184,7 +184,7 @@ fn list(context: &Context, one: &OneImage<'_>) -> Result<TreeInput, Error> {
             Ok(Content::range("", 0, size))
         };
         let files = flatten::flatten_with(one, progress, &|_| true, &mut skip)?;
-        *found.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(files);
+        *locked(&found) = Some(files);
         Ok(Outputs::default())
     };
     plan.add(Step::new("list", 1, one.image.reference.to_string(), run).total(size).always());

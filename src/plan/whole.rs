@@ -5,7 +5,7 @@
 //! theirs.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -15,7 +15,7 @@ use super::error::Error;
 use super::outputs::Sets;
 use super::run::{Context, recall};
 use super::step::Outputs;
-use crate::base::{Digest, Event, Events, json};
+use crate::base::{Digest, Event, Events, json, locked};
 use crate::image::{Descriptor, Platform};
 
 /// The versions of all steps that a whole is made of: a test holds them against the sources. What is done between the
@@ -33,7 +33,7 @@ pub(super) fn hearing(context: &Context) -> (Context, Arc<Mutex<Warnings>>) {
     let (listener, inner) = (Arc::clone(&heard), context.events.clone());
     let events = Events::new(move |event| {
         if let Event::Warning { text, hint } = &event {
-            listener.lock().unwrap_or_else(PoisonError::into_inner).push((text.clone(), hint.clone()));
+            locked(&listener).push((text.clone(), hint.clone()));
         }
         inner.emit(event);
     });

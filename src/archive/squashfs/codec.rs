@@ -2,13 +2,14 @@
 //! cost more to make than a small block costs to compress.
 
 use std::io::{self, Read, Write};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use lzma_rust2::{CheckType, XzOptions, XzReader, XzWriter};
 
 use super::choice::{Choice, Parameters};
 use super::format::{Fields, METADATA};
 use super::options::{Codec, Options};
+use crate::base::locked;
 
 /// Memory that an xz decoder may take, in KiB: no image has blocks over 1 MiB, so no dictionary is
 /// larger, whatever a block's header says.
@@ -26,11 +27,11 @@ impl<T> Default for Shelf<T> {
 
 impl<T> Shelf<T> {
     pub(super) fn take(&self) -> Option<T> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop()
+        locked(&self.0).pop()
     }
 
     pub(super) fn put(&self, one: T) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(one);
+        locked(&self.0).push(one);
     }
 }
 

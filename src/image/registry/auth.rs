@@ -6,7 +6,7 @@
 //! told by the client's clock.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -19,7 +19,7 @@ use super::client::Target;
 use super::credentials::{Credential, Credentials};
 use super::error::RegistryError;
 use super::transport::{Body, Request, Transport, host_of, same_origin};
-use crate::base::Secret;
+use crate::base::{Secret, locked};
 
 /// Tokens carry signed claims; some registries' have tens of kilobytes.
 const TOKEN_LIMIT: u64 = 1 << 20;
@@ -210,9 +210,4 @@ fn bearer(token: &Secret) -> Secret {
 fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
-/// A poisoned lock is as good as another: no holder leaves the map half changed.
-fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use reqwest::{Response, StatusCode, Url};
 use tokio::runtime::Runtime;
@@ -20,7 +20,7 @@ use super::error::RegistryError;
 use super::options::{Options, PlainHttp};
 use super::patience::{Attempts, is_transient};
 use super::transport::{Request, Transport, host_of, same_origin};
-use crate::base::{Digest, Events, Turn, Turns};
+use crate::base::{Digest, Events, Turn, Turns, locked};
 use crate::image::reference::RegistryReference;
 
 /// Blobs that are sent while they are made, at most: each has a connection, and two threads that wait.
@@ -271,11 +271,6 @@ impl Client {
 
 /// A blob on its way, by `host/repository` and digest.
 pub type Blob = (String, Digest);
-
-/// A poisoned lock is as good as another: no holder leaves the value half changed.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 fn transfers(options: &Options) -> usize {
     options.transfers.clamp(1, Semaphore::MAX_PERMITS)

@@ -4,14 +4,14 @@ use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures_util::future::{Either, select};
 
 use super::clock::Clock;
 use super::error::{Answer, RegistryError};
-use crate::base::{Events, chain};
+use crate::base::{Events, chain, locked};
 
 /// The wait after the first failure, at most; each further one is twice as long.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
@@ -189,13 +189,13 @@ impl Limits {
 
     /// Notes that a host has answered.
     pub(super) fn met(&self, host: String) {
-        self.met.lock().unwrap_or_else(PoisonError::into_inner).insert(host);
+        locked(&self.met).insert(host);
     }
 
     /// Whether nothing was told of this host for a while.
     fn tells_of(&self, host: &str) -> bool {
         let now = self.clock.now();
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = locked(&self.told);
         let lately = told.get(host).is_some_and(|at| now.saturating_duration_since(*at) < TOLD);
         if !lately {
             told.insert(host.to_owned(), now);
@@ -295,7 +295,7 @@ impl Limits {
     fn worth(&self, error: &RegistryError) -> Option<(u32, Option<Duration>)> {
         match error {
             RegistryError::Network { source, host, .. } if source.is_connect() => {
-                let known = self.met.lock().unwrap_or_else(PoisonError::into_inner).contains(host);
+                let known = locked(&self.met).contains(host);
                 Some((if known { u32::MAX } else { STRANGER_TRIES }, None))
             }
             RegistryError::Network { .. } | RegistryError::Stalled { .. } | RegistryError::Cut { .. } => {

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 
 use bytes::Bytes;
 use futures_util::stream;
@@ -15,7 +15,7 @@ use futures_util::stream;
 use super::error::RegistryError;
 use super::options::Progress;
 use super::patience::Moved;
-use crate::base::{Content, Digest, Growing, Hasher};
+use crate::base::{Content, Digest, Growing, Hasher, locked};
 
 /// Large enough that a read costs little beside hashing what it read; see [`BUFFERS`].
 const BUFFER: usize = 256 << 10;
@@ -107,7 +107,7 @@ impl Upload {
         let (moved, ended) = (moved.clone(), moved.clone());
         tokio::task::spawn_blocking(move || {
             if let Err(found) = source.send(from, to, moved, filled.clone()) {
-                *lock(&fault) = Some(found);
+                *locked(&fault) = Some(found);
                 broken.store(true, Ordering::Relaxed);
                 let _ = filled.blocking_send(Err(Broken)); // nobody listens any more: the request is gone
             }
@@ -129,7 +129,7 @@ impl Upload {
     /// What broke the last body on this side, if anything did.
     pub(super) fn fault(&self, asked: &str) -> Option<RegistryError> {
         let asked = asked.to_owned();
-        lock(&self.fault).take().map(|fault| match fault {
+        locked(&self.fault).take().map(|fault| match fault {
             Fault::Read(source) => RegistryError::Local { asked, source },
             Fault::Digest { expected, found } => RegistryError::digest_mismatch(&asked, *expected, *found),
         })
@@ -205,13 +205,13 @@ impl Whole {
 
     /// A place at or before `from`, with the hash of all that is before it.
     fn hashed_up_to(&self, from: u64) -> (u64, Hasher) {
-        let known = lock(&self.hashed).iter().rev().find(|(at, _)| *at <= from).cloned();
+        let known = locked(&self.hashed).iter().rev().find(|(at, _)| *at <= from).cloned();
         known.unwrap_or_else(|| (0, self.digest.hasher()))
     }
 
     /// Keeps what was hashed up to `at`, now and then, and in any case where a part ends.
     fn remember(&self, at: u64, hasher: &Hasher, end: bool) {
-        let mut hashed = lock(&self.hashed);
+        let mut hashed = locked(&self.hashed);
         let last = hashed.last().map_or(0, |(at, _)| *at);
         if at >= last + CHECKPOINT || (end && at > last) {
             hashed.push((at, hasher.clone()));
@@ -294,9 +294,4 @@ impl Drop for Lent {
         self.moved.add(self.buffer.len());
         let _ = self.home.send(std::mem::take(&mut self.buffer)); // the reader may have ended
     }
-}
-
-/// A poisoned lock is as good as another: no holder leaves the value half changed.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -28,9 +28,9 @@ use super::packages::extensions as packages;
 use super::packages::tree::is_package_folder;
 use super::run::Context;
 use super::spec::{self, Loaded, Spec};
-use crate::base::Epoch;
 use crate::base::fsio::TempFolder;
 use crate::base::workers::each;
+use crate::base::{Epoch, locked};
 use crate::bldr::buildkit;
 use crate::check::Report;
 use crate::image::Platform;
@@ -248,7 +248,7 @@ fn extensions(declared: &Declared<'_>, context: &Context) -> Result<Vec<Option<M
     let jobs = if context.dry.is_some() { 1 } else { context.workers.jobs().max(2) };
     each(jobs, &numbers, |number| -> Result<(), Error> {
         let one = known(self::extension(declared, context, *number))?;
-        if let Some(place) = made.lock().unwrap_or_else(PoisonError::into_inner).get_mut(*number) {
+        if let Some(place) = locked(&made).get_mut(*number) {
             *place = one;
         }
         Ok(())

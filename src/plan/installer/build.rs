@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::PoisonError;
 
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +16,7 @@ use crate::archive::squashfs;
 use crate::archive::{Entry, Tree};
 use crate::base::fsio;
 use crate::base::units::size;
-use crate::base::{Activity, Content, Digest, Epoch};
+use crate::base::{Activity, Content, Digest, Epoch, locked};
 use crate::check::{Checked, Report};
 use crate::image::{Descriptor, MediaError, Opened};
 use crate::kmod;
@@ -98,7 +97,7 @@ pub fn build(spec: &InstallerSpec, context: &Context) -> Result<Built, Error> {
             talos: built.talos.to_string(),
             facts: built.facts.clone(),
             modules: built.modules.clone(),
-            warnings: std::mem::take(&mut *heard.lock().unwrap_or_else(PoisonError::into_inner)),
+            warnings: std::mem::take(&mut *locked(&heard)),
         };
         whole.keep(context, known, &sets, &|blob| layers.contains(&blob.digest))?;
     }

@@ -13,7 +13,7 @@ use super::sources;
 use super::tree::{PackageTree, wrong};
 use crate::archive::tree::{self, Entry, Kind, Tree};
 use crate::base::fsio::{Draft, FileError};
-use crate::base::{Content, Digest, Epoch, chain};
+use crate::base::{Content, Digest, Epoch, chain, locked};
 use crate::bldr::buildkit::{Options, Request, client};
 use crate::bldr::pkgfile::{Build, Dependency, Located, Origin, PKG_YAML, PKGFILE, Source};
 use crate::bldr::sbom::spdx;
@@ -199,7 +199,7 @@ impl<'a> Builder<'a> {
             let (image, platform, from) = key;
             let platform = if platform.is_empty() { self.platform.clone() } else { platform_of(platform)? };
             let got = take(self.context, image, &platform, from)?;
-            taken.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone(), Arc::new(got));
+            locked(&taken).insert(key.clone(), Arc::new(got));
             Ok(())
         };
         let outputs = std::thread::scope(|scope| {
@@ -469,7 +469,7 @@ impl Kept {
 
 impl Keep for Kept {
     fn keep(&self, data: &mut dyn Read, len: u64) -> io::Result<Content> {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = locked(&self.0);
         let (draft, end) = &mut *kept;
         let written = io::copy(&mut data.take(len), draft.file())?;
         let content = Content::range(draft.path(), *end, written);

@@ -9,7 +9,7 @@ use super::tree::{PackageTree, files_of, root_of, wrong};
 use crate::archive::Entry;
 use crate::archive::compress::Compression;
 use crate::base::workers::each;
-use crate::base::{Content, Digest};
+use crate::base::{Content, Digest, locked};
 use crate::bldr::pkgfile::Build;
 use crate::image::{Platform, RegistryReference};
 use crate::plan::assemble::{self, ImageOptions, LayerOptions};
@@ -88,7 +88,7 @@ pub fn build(
     let one = |name: &String| -> Result<(), Error> {
         let made = made.get(name).map(Vec::as_slice).unwrap_or_default();
         let built = image(context, cache, spec, name, versions.get(name), made)?;
-        done.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), built);
+        locked(&done).insert(name.clone(), built);
         Ok(())
     };
     // What waits for a registry waits beside the others.

@@ -1,13 +1,13 @@
 //! Tables of an untrusted image: metadata blocks on demand, a few of them kept.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::super::codec::{Decompressor, Shelf};
 use super::super::format::{Fields, METADATA, METADATA_STORED};
 use super::super::options::Codec;
 use super::error::ReadError;
-use crate::base::ContentHandle;
+use crate::base::{ContentHandle, locked};
 
 /// Blocks that are kept: 2 MiB.
 const KEPT: usize = 256;
@@ -115,7 +115,7 @@ impl Tables {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Block>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.kept)
     }
 
     /// Reads `len` bytes, which the caller has bounded, and moves on.

@@ -5,10 +5,11 @@ use std::io;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::channel;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 
 use super::internal;
+use crate::base::locked;
 use crate::cli::failure::Failure;
 
 /// A file that grows for a while. It is never written anew: what it had stays in its place, and what was
@@ -67,7 +68,7 @@ impl Changed {
     }
 
     fn now(&self) -> MutexGuard<'_, Now> {
-        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.now)
     }
 
     /// Appends so many newlines: of all bytes, what a file of text bears best.

@@ -68,12 +68,12 @@ pub fn write_layer(
     let mut writer = LayerWriter::new(&context.store, options.compression, media_type, &context.workers)?;
     let entries: Vec<(String, Entry)> = entries.collect();
     let length = |entry: &Entry| entry.content().map_or(0, Content::len);
-    if options.compression != Compression::None
-        && entries.iter().map(|(_, entry)| length(entry)).sum::<u64>() >= LARGE
-    {
+    let is_large = entries.iter().map(|(_, entry)| length(entry)).sum::<u64>() >= LARGE;
+    if is_large && options.compression != Compression::None {
         writer = writer.cached();
     }
-    let pushing = context.push_early(&writer);
+    // What is small would be whole before it is on its way.
+    let pushing = if is_large { context.push_early(&writer) } else { Vec::new() };
     let mut tar = tar::Writer::new(Told { out: writer, progress }, Some(options.epoch));
     let mut since = 0;
     for (path, entry) in entries {

@@ -123,7 +123,7 @@ impl<'a> Pull<'a> {
         let moved = Moved::default();
         let client = self.client;
         let receive = self.receive(response, from, into, &moved);
-        let received = client.transport().limits.watch(&moved, Grace::default(), receive).await;
+        let received = client.transport().limits.watch(&moved, Grace::None, receive).await;
         received.map_err(|stop| stop.error(asked, host))?
     }
 

@@ -52,8 +52,7 @@ impl Client {
     }
 }
 
-/// A file on its way here. Whoever wants it holds it against its digest, so one that has changed since it broke is
-/// found out there.
+/// A file on its way here. Whoever wants it holds it against its digest: a host need not say which file it gives.
 struct Download<'a> {
     client: &'a Client,
     url: &'a Url,
@@ -91,7 +90,7 @@ impl Download<'_> {
         self.validator = validator;
         let moved = Moved::default();
         let receive = self.receive(response, from, into, &moved);
-        let received = transport.limits.watch(&moved, Grace::default(), receive).await;
+        let received = transport.limits.watch(&moved, Grace::None, receive).await;
         received.map_err(|stop| stop.error(asked, host))?
     }
 

@@ -161,16 +161,16 @@ impl Early {
 
     /// Opens a session; nothing, if the blob may be there.
     async fn begin(&self) -> Result<Option<Session>, RegistryError> {
+        let hasty = self.client.hasty(1);
         let is_likely = match self.left {
             Some(left) => {
-                let head =
-                    self.client.hasty(1).head(&self.target, &self.reference, true, &self.asked).await?;
+                let head = hasty.head(&self.target, &self.reference, true, &self.asked).await?;
                 matches!(head, Head::Is(Some(found)) if found == left)
             }
             None => self.is_empty().await?,
         };
         match is_likely {
-            true => self.client.hasty(1).open_upload(&self.target, &self.asked).await.map(Some),
+            true => hasty.open_upload(&self.target, &self.asked).await.map(Some),
             false => Ok(None),
         }
     }

@@ -121,28 +121,27 @@ impl Moved {
 /// Bytes a second that a slow registry looks at before it answers.
 const COMMIT_RATE: u64 = 4 << 20;
 
-/// How long an answer may take beyond the stall timeout, once all has moved: a registry may look at all it got, or
-/// send it on, before it answers.
+/// What a registry may look at, or send on, before it answers; that takes time in which nothing moves.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Grace {
-    /// Bytes of the request, or what stands for them until their end is known.
-    pub(super) after: u64,
-    /// Bytes that the registry looks at.
-    pub(super) settles: u64,
+pub(super) enum Grace {
+    /// Nothing.
+    #[default]
+    None,
+    /// So many bytes, once those of the request have moved.
+    After { sent: u64, settles: u64 },
+    /// All that has moved, once it is whole: nobody knows before how much that is.
+    Stream,
 }
 
 impl Grace {
-    /// Of what ends at some time: all of it is looked at.
-    pub(super) const OF_STREAM: Self = Self { after: u64::MAX, settles: u64::MAX };
-
+    /// How long the answer may take beyond the stall timeout.
     fn time(self, moved: &Moved) -> Duration {
-        let bytes = moved.bytes();
-        let settles = match self.after {
-            u64::MAX if moved.is_whole() => bytes,
-            after if bytes >= after => self.settles,
+        let bytes = match self {
+            Self::After { sent, settles } if moved.bytes() >= sent => settles,
+            Self::Stream if moved.is_whole() => moved.bytes(),
             _ => 0,
         };
-        Duration::from_secs(settles / COMMIT_RATE)
+        Duration::from_secs(bytes / COMMIT_RATE)
     }
 }
 
@@ -347,7 +346,7 @@ mod tests {
         let limits = Limits::new(Clock::new(clock.clone()), Patience::default());
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let watch = |work: Pin<Box<dyn Future<Output = ()>>>| {
-            runtime.block_on(limits.watch(&moved, Grace::default(), work))
+            runtime.block_on(limits.watch(&moved, Grace::None, work))
         };
         assert!(matches!(watch(Box::pin(pending())), Err(Stop::Stalled(_))));
         moved.set_idle(true);

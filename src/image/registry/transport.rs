@@ -128,7 +128,7 @@ impl Transport {
         let own = request.own && same_origin(url, &request.url);
         let client = self.client(url.scheme() == "https", own)?;
         let moved = Moved::default();
-        let mut grace = Grace { after: 0, settles: request.settles };
+        let mut grace = Grace::After { sent: 0, settles: request.settles };
         let mut wire = client.request(request.method.clone(), url.clone());
         let mut headers: HeaderMap = request.headers.iter().cloned().collect();
         if let Some(mut value) = authorization.and_then(|text| HeaderValue::from_str(text.reveal()).ok()) {
@@ -148,12 +148,12 @@ impl Transport {
                 headers.insert(CONTENT_LENGTH, HeaderValue::from(to - from));
                 headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
                 wire = wire.body(upload.open(*from, *to, &moved));
-                grace.after = to - from;
+                grace = Grace::After { sent: to - from, settles: request.settles };
             }
             Body::Stream(upload) => {
                 headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
                 wire = wire.body(upload.open(0, u64::MAX, &moved));
-                grace = Grace::OF_STREAM;
+                grace = Grace::Stream;
             }
         }
         let sent = self.limits.watch(&moved, grace, wire.headers(headers).send()).await;
@@ -181,7 +181,7 @@ impl Transport {
     ) -> Result<Vec<u8>, RegistryError> {
         let host = host_of(response.url());
         let moved = Moved::default();
-        match self.limits.watch(&moved, Grace::default(), read_limited(response, limit, &moved)).await {
+        match self.limits.watch(&moved, Grace::None, read_limited(response, limit, &moved)).await {
             Ok(Ok(Some(bytes))) => Ok(bytes),
             Ok(Ok(None)) => Err(RegistryError::TooLarge { asked: asked.to_owned(), limit }),
             Ok(Err(error)) => Err(RegistryError::of_transport(asked, host, error)),
